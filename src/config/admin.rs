@@ -1,0 +1,38 @@
+//! `[admin]`: where metrics, health and the live page are served.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use super::printer::Printer;
+use super::section::Section;
+
+const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9900);
+
+/// Where metrics, health and the live page are served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdminConfig {
+    /// Where the admin server listens. Default loopback: whoever reaches it can drain the proxy and change its head
+    /// policy. Takes effect at start.
+    pub listen: SocketAddr,
+}
+
+impl Default for AdminConfig {
+    fn default() -> Self {
+        Self { listen: DEFAULT_LISTEN }
+    }
+}
+
+impl AdminConfig {
+    pub(super) fn read(mut section: Section<'_>) -> Self {
+        let config = Self {
+            listen: section.address("listen", DEFAULT_LISTEN),
+        };
+        section.finish();
+        config
+    }
+
+    pub(super) fn print(&self, printer: &mut Printer) {
+        let Self { listen } = self;
+        printer.section("admin");
+        printer.quoted("listen", listen);
+    }
+}
