@@ -1,0 +1,409 @@
+//! Every series that headpin exports, in one place.
+//!
+//! The registry is passed in, never global, so that two proxies in one process (as in the tests) do not share counters.
+//! Label children are resolved once, here: counting is an atomic add and nothing else. What is counted per message goes
+//! through [`WorkerCounters`], one set a worker, so that workers never write to one another's cache lines; a scrape
+//! sums them up.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::Index;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
+use prometheus::{Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+
+use crate::labels::{
+    CloseReason, Direction, HandshakeResult, HeadPolicy, HttpClose, Label, MemoryPart, ReloadResult, SlabClass,
+    StatusClass, UpgradeResult, UpstreamFailure,
+};
+
+/// Upper bounds of the handshake histogram, in seconds: a resumed handshake on loopback to a slow phone.
+const HANDSHAKE_SECONDS: [f64; 11] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0];
+/// Upper bounds of the request histogram, in seconds, up to the default of `upstream.response_timeout`.
+const REQUEST_SECONDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 15.0, 60.0];
+/// Upper bounds of the tunnel lifetime histogram, in seconds: from a failed page load to a day.
+const TUNNEL_SECONDS: [f64; 9] = [1.0, 10.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 43200.0, 86400.0];
+
+/// The children of one family, one for each value of its label.
+pub struct Labelled<L, M> {
+    children: Box<[M]>,
+    label: PhantomData<fn(L)>,
+}
+
+impl<L: Label, M> Labelled<L, M> {
+    fn new(child: impl Fn(&'static str) -> M) -> Self {
+        Self {
+            children: L::VARIANTS.iter().map(|label| child(label.text())).collect(),
+            label: PhantomData,
+        }
+    }
+}
+
+impl<L: Label, M> Index<L> for Labelled<L, M> {
+    type Output = M;
+
+    fn index(&self, label: L) -> &M {
+        &self.children[label.index()]
+    }
+}
+
+impl<L, M> fmt::Debug for Labelled<L, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Labelled")
+            .field("children", &self.children.len())
+            .finish()
+    }
+}
+
+/// Every series, with the exported name minus the prefix `headpin_` as field name.
+#[derive(Debug)]
+#[allow(
+    missing_docs,
+    reason = "the help texts, a few lines below, are the documentation of these fields"
+)]
+pub struct Metrics {
+    pub slabs_live: Labelled<SlabClass, IntGauge>,
+    pub slab_live_bytes: Labelled<SlabClass, IntGauge>,
+    pub slabs_pinned: Labelled<SlabClass, IntGauge>,
+    pub slab_pinned_bytes: Labelled<SlabClass, IntGauge>,
+    pub heads_held: Labelled<SlabClass, IntGauge>,
+    pub head_held_bytes: Labelled<SlabClass, IntGauge>,
+    pub slabs_created_total: Labelled<SlabClass, IntCounter>,
+    pub slabs_freed_total: Labelled<SlabClass, IntCounter>,
+    pub head_policy: Labelled<HeadPolicy, IntGauge>,
+    pub downstream_connections_open: IntGauge,
+    pub downstream_connections_total: IntCounter,
+    pub accept_errors_total: IntCounter,
+    pub tls_handshakes_total: Labelled<HandshakeResult, IntCounter>,
+    pub tls_handshake_seconds: Histogram,
+    pub http_connections_closed_total: Labelled<HttpClose, IntCounter>,
+    pub requests_total: Labelled<StatusClass, IntCounter>,
+    pub requests_in_flight: IntGauge,
+    pub request_seconds: Histogram,
+    pub request_body_bytes_total: IntCounter,
+    pub response_body_bytes_total: IntCounter,
+    pub upgrades_total: Labelled<UpgradeResult, IntCounter>,
+    pub tunnels_open: IntGauge,
+    pub tunnels_closed_total: Labelled<CloseReason, IntCounter>,
+    pub tunnel_seconds: Histogram,
+    pub upstream_connections_open: IntGauge,
+    pub upstream_failures_total: Labelled<UpstreamFailure, IntCounter>,
+    pub upstream_server_up: IntGaugeVec,
+    pub config_reloads_total: Labelled<ReloadResult, IntCounter>,
+    pub config_last_applied_timestamp_seconds: Gauge,
+    pub draining: IntGauge,
+    pub memory_bytes: Labelled<MemoryPart, IntGauge>,
+    pub memory_usage_trend_ratio: Gauge,
+    workers: WorkerSum,
+}
+
+impl Metrics {
+    /// Makes every series and registers it.
+    ///
+    /// # Errors
+    /// When the registry already holds one of the names: give each proxy a registry of its own.
+    pub fn register(registry: &Registry) -> Result<Arc<Self>, prometheus::Error> {
+        let r = Registrar { registry };
+        let build = r.gauge_vec("build_info", "Always 1; the version that runs.", &["version"])?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let workers = WorkerSum::default();
+        registry.register(Box::new(workers.clone()))?;
+        #[cfg(target_os = "linux")]
+        registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        Ok(Arc::new(Self {
+            slabs_live: r.gauges("slabs_live", "Slabs whose memory exists.", "class")?,
+            slab_live_bytes: r.gauges("slab_live_bytes", "Capacity of the live slabs.", "class")?,
+            slabs_pinned: r.gauges("slabs_pinned", "Retired slabs that a held head keeps alive.", "class")?,
+            slab_pinned_bytes: r.gauges(
+                "slab_pinned_bytes",
+                "Capacity of the retired slabs that a held head keeps alive.",
+                "class",
+            )?,
+            heads_held: r.gauges("heads_held", "Heads that tunnels hold as slices of a slab.", "class")?,
+            head_held_bytes: r.gauges("head_held_bytes", "Bytes of the heads that tunnels hold.", "class")?,
+            slabs_created_total: r.counters("slabs_created_total", "Slabs allocated.", "class")?,
+            slabs_freed_total: r.counters("slabs_freed_total", "Slabs whose memory was given back.", "class")?,
+            head_policy: r.gauges("head_policy", "1 for the head policy in force.", "policy")?,
+            downstream_connections_open: r.gauge("downstream_connections_open", "Connections from clients.")?,
+            downstream_connections_total: r.counter("downstream_connections_total", "Connections accepted.")?,
+            accept_errors_total: r.counter(
+                "accept_errors_total",
+                "Failed accepts, peers that left the backlog not counted; file descriptors run out this way.",
+            )?,
+            tls_handshakes_total: r.counters("tls_handshakes_total", "TLS handshakes, by how they ended.", "result")?,
+            tls_handshake_seconds: r.histogram(
+                "tls_handshake_seconds",
+                "From accept to the end of a TLS handshake that succeeded.",
+                &HANDSHAKE_SECONDS,
+            )?,
+            http_connections_closed_total: r.counters(
+                "http_connections_closed_total",
+                "Ends of HTTP connections; those that became a tunnel go on as one.",
+                "reason",
+            )?,
+            requests_total: r.counters(
+                "requests_total",
+                "Requests answered, by first digit of the status.",
+                "status",
+            )?,
+            requests_in_flight: r.gauge("requests_in_flight", "Requests whose response is not complete.")?,
+            request_seconds: r.histogram(
+                "request_seconds",
+                "From the request head to the response head.",
+                &REQUEST_SECONDS,
+            )?,
+            request_body_bytes_total: r.counter("request_body_bytes_total", "Body bytes forwarded to upstreams.")?,
+            response_body_bytes_total: r.counter("response_body_bytes_total", "Body bytes sent to clients.")?,
+            upgrades_total: r.counters("upgrades_total", "Upgrade requests, by how they ended.", "result")?,
+            tunnels_open: r.gauge("tunnels_open", "Tunnels that relay.")?,
+            tunnels_closed_total: r.counters("tunnels_closed_total", "Tunnels that ended, by cause.", "reason")?,
+            tunnel_seconds: r.histogram("tunnel_seconds", "Lifetime of tunnels that ended.", &TUNNEL_SECONDS)?,
+            upstream_connections_open: r.gauge("upstream_connections_open", "Connections to upstream servers.")?,
+            upstream_failures_total: r.counters(
+                "upstream_failures_total",
+                "Attempts that an upstream server failed, by cause.",
+                "cause",
+            )?,
+            upstream_server_up: r.gauge_vec(
+                "upstream_server_up",
+                "1 while the server of the config is tried in turn, 0 while it is passed over after a failure.",
+                &["server"],
+            )?,
+            config_reloads_total: r.counters("config_reloads_total", "Reloads of the config, by result.", "result")?,
+            config_last_applied_timestamp_seconds: r.float_gauge(
+                "config_last_applied_timestamp_seconds",
+                "When the config in force was applied.",
+            )?,
+            draining: r.gauge("draining", "1 from the start of a drain.")?,
+            memory_bytes: r.gauges(
+                "memory_bytes",
+                "What the process's memory is made of; see docs.",
+                "part",
+            )?,
+            memory_usage_trend_ratio: r.float_gauge(
+                "memory_usage_trend_ratio",
+                "Recent against long-term mean of allocated memory: lastingly above 0, it leaks.",
+            )?,
+            workers,
+        }))
+    }
+
+    /// The counters of one more worker, summed into the exported series from now on, also after the worker's end.
+    #[must_use]
+    pub fn worker(&self) -> Arc<WorkerCounters> {
+        let counters = Arc::new(WorkerCounters::new());
+        self.workers.lock().push(Arc::clone(&counters));
+        counters
+    }
+
+    /// Shows `policy` as the one in force.
+    pub fn set_head_policy(&self, policy: HeadPolicy) {
+        for each in HeadPolicy::ALL {
+            self.head_policy[each].set(i64::from(each == policy));
+        }
+    }
+}
+
+/// What a worker counts per message. Each counter has one writer.
+#[derive(Debug)]
+pub struct WorkerCounters {
+    /// Bytes relayed by tunnels.
+    pub tunnel_bytes: Labelled<Direction, IntCounter>,
+    /// WebSocket frames relayed by tunnels, control frames included.
+    pub tunnel_frames: Labelled<Direction, IntCounter>,
+    /// WebSocket messages relayed by tunnels: final data frames.
+    pub tunnel_messages: Labelled<Direction, IntCounter>,
+    /// Bytes carved from slabs.
+    pub slab_carved_bytes: Labelled<SlabClass, IntCounter>,
+    /// Turnovers of slabs.
+    pub slab_turnovers: Labelled<SlabClass, IntCounter>,
+}
+
+impl WorkerCounters {
+    fn new() -> Self {
+        Self {
+            tunnel_bytes: counters(),
+            tunnel_frames: counters(),
+            tunnel_messages: counters(),
+            slab_carved_bytes: counters(),
+            slab_turnovers: counters(),
+        }
+    }
+}
+
+fn counters<L: Label>() -> Labelled<L, IntCounter> {
+    Labelled::new(|_| IntCounter::new("unregistered", "summed by WorkerSum").expect("the name is valid"))
+}
+
+/// Sums the workers' counters when it is scraped.
+#[derive(Debug, Clone, Default)]
+struct WorkerSum(Arc<Mutex<Vec<Arc<WorkerCounters>>>>);
+
+impl WorkerSum {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Arc<WorkerCounters>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn family<L: Label>(
+        &self,
+        (name, help, label): (&str, &str, &str),
+        counter: impl Fn(&WorkerCounters) -> &Labelled<L, IntCounter>,
+    ) -> Vec<MetricFamily> {
+        let sums = IntCounterVec::new(Opts::new(name, help), &[label]).expect("the name is valid");
+        let workers = self.lock();
+        for value in L::VARIANTS {
+            let sum = workers.iter().map(|worker| counter(worker)[*value].get()).sum();
+            sums.with_label_values(&[value.text()]).inc_by(sum);
+        }
+        sums.collect()
+    }
+}
+
+const TUNNEL_BYTES: (&str, &str, &str) = ("headpin_tunnel_bytes_total", "Bytes relayed by tunnels.", "direction");
+const TUNNEL_FRAMES: (&str, &str, &str) = (
+    "headpin_tunnel_frames_total",
+    "WebSocket frames relayed, control frames included.",
+    "direction",
+);
+const TUNNEL_MESSAGES: (&str, &str, &str) = (
+    "headpin_tunnel_messages_total",
+    "WebSocket messages relayed: final data frames.",
+    "direction",
+);
+const CARVED: (&str, &str, &str) = (
+    "headpin_slab_carved_bytes_total",
+    "Bytes carved from slabs: what was read into them.",
+    "class",
+);
+const TURNOVERS: (&str, &str, &str) = (
+    "headpin_slab_turnovers_total",
+    "Times that one slab's worth of bytes had been carved.",
+    "class",
+);
+
+impl Collector for WorkerSum {
+    fn desc(&self) -> Vec<&Desc> {
+        // An unchecked collector: its names are all in this file, and a test scrapes them.
+        Vec::new()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let mut families = self.family(TUNNEL_BYTES, |worker| &worker.tunnel_bytes);
+        families.extend(self.family(TUNNEL_FRAMES, |worker| &worker.tunnel_frames));
+        families.extend(self.family(TUNNEL_MESSAGES, |worker| &worker.tunnel_messages));
+        families.extend(self.family(CARVED, |worker| &worker.slab_carved_bytes));
+        families.extend(self.family(TURNOVERS, |worker| &worker.slab_turnovers));
+        families
+    }
+}
+
+/// Makes and registers in one step, so that none can be forgotten.
+struct Registrar<'a> {
+    registry: &'a Registry,
+}
+
+impl Registrar<'_> {
+    fn add<C: Collector + Clone + 'static>(&self, collector: C) -> Result<C, prometheus::Error> {
+        self.registry.register(Box::new(collector.clone()))?;
+        Ok(collector)
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
+        self.add(IntGauge::with_opts(opts(name, help))?)
+    }
+
+    fn float_gauge(&self, name: &str, help: &str) -> Result<Gauge, prometheus::Error> {
+        self.add(Gauge::with_opts(opts(name, help))?)
+    }
+
+    fn counter(&self, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+        self.add(IntCounter::with_opts(opts(name, help))?)
+    }
+
+    fn gauge_vec(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, prometheus::Error> {
+        self.add(IntGaugeVec::new(opts(name, help), labels)?)
+    }
+
+    fn gauges<L: Label>(
+        &self,
+        name: &str,
+        help: &str,
+        label: &str,
+    ) -> Result<Labelled<L, IntGauge>, prometheus::Error> {
+        let family = self.gauge_vec(name, help, &[label])?;
+        Ok(Labelled::new(|value| family.with_label_values(&[value])))
+    }
+
+    fn counters<L: Label>(
+        &self,
+        name: &str,
+        help: &str,
+        label: &str,
+    ) -> Result<Labelled<L, IntCounter>, prometheus::Error> {
+        let family = self.add(IntCounterVec::new(opts(name, help), &[label])?)?;
+        Ok(Labelled::new(|value| family.with_label_values(&[value])))
+    }
+
+    fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Result<Histogram, prometheus::Error> {
+        let opts = HistogramOpts {
+            common_opts: opts(name, help),
+            buckets: buckets.to_vec(),
+        };
+        self.add(Histogram::with_opts(opts)?)
+    }
+}
+
+fn opts(name: &str, help: &str) -> Opts {
+    Opts::new(name, help).namespace("headpin")
+}
+
+/// Adds to a gauge for as long as it lives, so that no early return or cancelled future can leave it too high.
+#[derive(Debug)]
+#[must_use = "the gauge falls when this is dropped"]
+pub struct GaugeGuard(IntGauge);
+
+impl GaugeGuard {
+    /// Adds 1 now, takes it back on drop.
+    pub fn new(gauge: &IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for GaugeGuard {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_are_summed_and_the_sum_survives_them() {
+        let registry = Registry::new();
+        let metrics = Metrics::register(&registry).expect("an empty registry");
+        for carved in [40, 2] {
+            metrics.worker().slab_carved_bytes[SlabClass::Tls].inc_by(carved);
+        }
+        let text = prometheus::TextEncoder::new()
+            .encode_to_string(&registry.gather())
+            .expect("encodes");
+        assert!(
+            text.contains("headpin_slab_carved_bytes_total{class=\"tls\"} 42"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_guard_takes_back_what_it_added() {
+        let gauge = IntGauge::new("g", "h").expect("valid");
+        let guard = GaugeGuard::new(&gauge);
+        assert_eq!(gauge.get(), 1);
+        drop(guard);
+        assert_eq!(gauge.get(), 0);
+    }
+}
