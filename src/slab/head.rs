@@ -1,0 +1,85 @@
+//! Heads: copied, or held with the slab they are in. The bug and its cure, in two small types.
+
+use std::ops::Range;
+
+use super::slice::{SlabId, SlabSlice};
+
+/// The bytes that were read past an upgrade request or past a 101.
+#[derive(Debug)]
+pub enum Head {
+    /// In memory of its own size; no allocation if empty.
+    Copied(Box<[u8]>),
+    /// As a slice of a slab, which it keeps.
+    Held(HeldHead),
+}
+
+impl Head {
+    /// What has to be forwarded before anything else.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Copied(bytes) => bytes,
+            Self::Held(head) => head.bytes(),
+        }
+    }
+
+    /// The held head, if it is one; a copied one is done with once it is forwarded.
+    #[must_use]
+    pub fn into_held(self) -> Option<HeldHead> {
+        match self {
+            Self::Copied(_) => None,
+            Self::Held(head) => Some(head),
+        }
+    }
+}
+
+/// A held head: the bytes that were read past an upgrade request or a 101, as the slice they were cut from.
+///
+/// Also an empty one holds its slice, as `d.slice(n, n)` kept its parent buffer in Node 0.8. Dropping it is what the
+/// policy `copy` does and `pin` does not do for as long as the tunnel lives.
+#[derive(Debug)]
+pub struct HeldHead {
+    slice: SlabSlice,
+    /// Within the slice; may be empty.
+    range: Range<usize>,
+}
+
+impl HeldHead {
+    /// Holds `range` of `slice`.
+    ///
+    /// # Panics
+    /// If the range does not lie within the slice.
+    #[must_use]
+    pub fn new(slice: SlabSlice, range: Range<usize>) -> Self {
+        assert!(
+            range.start <= range.end && range.end <= slice.len(),
+            "a head lies within its slice"
+        );
+        slice.slab().hold(range.len());
+        Self { slice, range }
+    }
+
+    /// The bytes of the head.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.slice[self.range.clone()]
+    }
+
+    /// The slab that this head keeps alive.
+    #[must_use]
+    pub fn slab_id(&self) -> SlabId {
+        self.slice.slab_id()
+    }
+
+    /// Length in bytes of the slice that the head was cut from.
+    #[must_use]
+    pub fn slice_len(&self) -> usize {
+        self.slice.len()
+    }
+}
+
+impl Drop for HeldHead {
+    fn drop(&mut self) {
+        self.slice.slab().release(self.range.len());
+    }
+}

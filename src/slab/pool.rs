@@ -1,0 +1,318 @@
+//! The pool: carve, retire, rewind, free.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+
+use bytes::buf::Limit;
+use bytes::{BufMut, BytesMut};
+
+use super::census::SlabReport;
+use super::slice::{Slab, SlabSlice};
+use crate::labels::SlabClass;
+use crate::metrics::{Metrics, WorkerCounters};
+
+/// What a pool is made from.
+#[derive(Debug, Clone)]
+pub struct PoolSettings {
+    /// What its slabs serve.
+    pub class: SlabClass,
+    /// The worker it belongs to.
+    pub worker: usize,
+    /// Size of each slab, in bytes.
+    pub capacity: usize,
+}
+
+/// What outlives the pool while slices are out.
+pub(super) struct PoolShared {
+    pub(super) class: SlabClass,
+    pub(super) worker: usize,
+    capacity: usize,
+    metrics: Arc<Metrics>,
+    /// Memory of freed slabs, kept for the next; `spares.len() <= spare_limit`.
+    spares: RefCell<Vec<BytesMut>>,
+    spare_limit: Cell<usize>,
+}
+
+impl PoolShared {
+    /// Takes the memory of a slab that no slice is left of.
+    pub(super) fn give_back(&self, memory: BytesMut) {
+        let mut spares = self.spares.borrow_mut();
+        if spares.len() < self.spare_limit.get() {
+            spares.push(memory);
+        } else {
+            drop(memory);
+            self.freed(1);
+        }
+    }
+
+    fn take_or_allocate(&self) -> BytesMut {
+        if let Some(mut spare) = self.spares.borrow_mut().pop() {
+            let reclaimed = restart(&mut spare, self.capacity);
+            debug_assert!(reclaimed, "no slice of a spare is out");
+            return spare;
+        }
+        self.metrics.slabs_created_total[self.class].inc();
+        self.metrics.slabs_live[self.class].inc();
+        self.metrics.slab_live_bytes[self.class].add(self.bytes());
+        BytesMut::with_capacity(self.capacity)
+    }
+
+    fn freed(&self, slabs: usize) {
+        for _ in 0..slabs {
+            self.metrics.slabs_freed_total[self.class].inc();
+            self.metrics.slabs_live[self.class].dec();
+            self.metrics.slab_live_bytes[self.class].sub(self.bytes());
+        }
+    }
+
+    pub(super) fn pinned_changed(&self, by: i64) {
+        self.metrics.slabs_pinned[self.class].add(by);
+        self.metrics.slab_pinned_bytes[self.class].add(by * self.bytes());
+    }
+
+    pub(super) fn heads_changed(&self, by: i64, len: usize) {
+        self.metrics.heads_held[self.class].add(by);
+        self.metrics.head_held_bytes[self.class].add(by * i64::try_from(len).expect("a head is smaller than a slab"));
+    }
+
+    fn bytes(&self) -> i64 {
+        i64::try_from(self.capacity).expect("capacities are below 1 GiB")
+    }
+
+    fn trim(&self, limit: usize) {
+        self.spare_limit.set(limit);
+        let mut spares = self.spares.borrow_mut();
+        let surplus = spares.len().saturating_sub(limit);
+        spares.truncate(limit);
+        spares.shrink_to_fit();
+        drop(spares);
+        self.freed(surplus);
+    }
+}
+
+/// Starts `memory` at its front again; false if a slice of it is still out.
+fn restart(memory: &mut BytesMut, capacity: usize) -> bool {
+    memory.clear();
+    memory.try_reclaim(capacity)
+}
+
+struct Current {
+    memory: BytesMut,
+    slab: Rc<Slab>,
+}
+
+/// One worker's slabs of one class.
+///
+/// Holds at most one slab that is carved from, made on the first read; retired slabs live with their slices.
+pub struct SlabPool {
+    shared: Rc<PoolShared>,
+    current: Option<Current>,
+    /// For the census only; an entry whose slab is gone is swept out at the next retirement.
+    retired: Vec<Weak<Slab>>,
+    next_serial: u64,
+    counters: Arc<WorkerCounters>,
+    /// Bytes carved since the last turnover, below the capacity.
+    since_turnover: usize,
+    on_turnover: Option<Box<dyn Fn()>>,
+}
+
+impl SlabPool {
+    /// An empty pool that keeps no spares; see [`Self::keep_spares`].
+    #[must_use]
+    pub fn new(settings: PoolSettings, metrics: Arc<Metrics>, counters: Arc<WorkerCounters>) -> Self {
+        let PoolSettings {
+            class,
+            worker,
+            capacity,
+        } = settings;
+        let shared = PoolShared {
+            class,
+            worker,
+            capacity,
+            metrics,
+            spares: RefCell::default(),
+            spare_limit: Cell::new(0),
+        };
+        Self {
+            shared: Rc::new(shared),
+            current: None,
+            retired: Vec::new(),
+            next_serial: 0,
+            counters,
+            since_turnover: 0,
+            on_turnover: None,
+        }
+    }
+
+    /// Calls `sample` at every turnover.
+    pub fn on_turnover(&mut self, sample: Box<dyn Fn()>) {
+        self.on_turnover = Some(sample);
+    }
+
+    /// Keeps the memory of at most `limit` freed slabs for the next ones, and frees what is above it now.
+    pub fn keep_spares(&self, limit: usize) {
+        self.shared.trim(limit);
+    }
+
+    /// Size of each slab, in bytes.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.shared.capacity
+    }
+
+    /// Begins a slice of up to `most` bytes in one piece. A slab with less room than that first rewinds or retires.
+    ///
+    /// # Panics
+    /// If `most` is larger than a slab.
+    pub fn carve(&mut self, most: usize) -> Carving<'_> {
+        assert!(
+            most <= self.shared.capacity,
+            "{most} bytes do not fit a slab of {}",
+            self.shared.capacity
+        );
+        let full = self
+            .current
+            .as_ref()
+            .is_some_and(|current| current.memory.capacity() < most);
+        if full && !self.rewind_if_idle() {
+            self.retire();
+        }
+        let current = self.current.get_or_insert_with(|| {
+            let slab = Rc::new(Slab::new(self.next_serial, Rc::clone(&self.shared)));
+            self.next_serial += 1;
+            Current {
+                memory: self.shared.take_or_allocate(),
+                slab,
+            }
+        });
+        debug_assert!(current.memory.is_empty() && current.memory.capacity() >= most);
+        Carving { pool: self, most }
+    }
+
+    /// Starts the current slab at its front again if no slice of it is out, and says whether that was so.
+    ///
+    /// Under `copy` this is called before every read: the same few warm pages serve all connections. Under `pin` a slab
+    /// rewinds only when it is full, as one of Node's never did before it was full either, so that every byte of traffic
+    /// counts towards the next slab.
+    pub fn rewind_if_idle(&mut self) -> bool {
+        let Some(current) = &mut self.current else { return false };
+        if Rc::strong_count(&current.slab) > 1 {
+            return false;
+        }
+        let restarted = restart(&mut current.memory, self.shared.capacity);
+        debug_assert!(restarted, "without slices the memory has one owner");
+        current.slab.carved.set(0);
+        restarted
+    }
+
+    /// Every live slab of this pool that has a name: the current one and the retired ones, not the spares.
+    #[must_use]
+    pub fn census(&self) -> Vec<SlabReport> {
+        let report =
+            |slab: &Rc<Slab>, known: usize| SlabReport::new(slab, Rc::strong_count(slab) - known, self.shared.capacity);
+        let current = self.current.iter().map(|current| report(&current.slab, 1));
+        let retired = self.retired.iter().filter_map(Weak::upgrade);
+        retired.map(|slab| report(&slab, 1)).chain(current).collect()
+    }
+
+    /// Slabs kept for the next one.
+    #[must_use]
+    pub fn spares(&self) -> usize {
+        self.shared.spares.borrow().len()
+    }
+
+    fn count(&mut self, carved: usize) {
+        let class = self.shared.class;
+        self.counters.slab_carved_bytes[class].inc_by(carved as u64);
+        self.since_turnover += carved;
+        if self.since_turnover >= self.shared.capacity {
+            self.since_turnover -= self.shared.capacity;
+            self.counters.slab_turnovers[class].inc();
+            if let Some(sample) = &self.on_turnover {
+                sample();
+            }
+        }
+    }
+
+    fn retire(&mut self) {
+        let Some(Current { memory, slab }) = self.current.take() else {
+            return;
+        };
+        self.retired.retain(|slab| slab.strong_count() > 0);
+        self.retired.push(Rc::downgrade(&slab));
+        slab.retire(memory);
+    }
+}
+
+impl Drop for SlabPool {
+    fn drop(&mut self) {
+        self.shared.trim(0);
+        self.retire();
+    }
+}
+
+impl fmt::Debug for SlabPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SlabPool")
+            .field("class", &self.shared.class)
+            .field("worker", &self.shared.worker)
+            .field("capacity", &self.shared.capacity)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A slice in the making. Dropped without [`Self::finish`], it leaves the slab as it was.
+#[must_use = "bytes are carved by `finish`"]
+#[derive(Debug)]
+pub struct Carving<'a> {
+    pool: &'a mut SlabPool,
+    most: usize,
+}
+
+impl Carving<'_> {
+    /// Appends `bytes`.
+    ///
+    /// # Panics
+    /// If that makes more than what was asked for in [`SlabPool::carve`].
+    pub fn extend(&mut self, bytes: &[u8]) {
+        let most = self.most;
+        let memory = self.memory();
+        assert!(memory.len() + bytes.len() <= most, "more carved than asked for");
+        memory.extend_from_slice(bytes);
+    }
+
+    /// The room that is left, to read into.
+    pub fn unfilled(&mut self) -> Limit<&mut BytesMut> {
+        let most = self.most;
+        let memory = self.memory();
+        let room = most - memory.len();
+        memory.limit(room)
+    }
+
+    /// The slice of what was appended; `None` if that is nothing.
+    #[must_use]
+    pub fn finish(mut self) -> Option<SlabSlice> {
+        let bytes = self.memory().split().freeze();
+        if bytes.is_empty() {
+            return None;
+        }
+        let slab = Rc::clone(&self.pool.current.as_ref().expect(HAS_CURRENT).slab);
+        slab.carved.set(slab.carved.get() + bytes.len());
+        self.pool.count(bytes.len());
+        Some(SlabSlice::new(bytes, slab))
+    }
+
+    fn memory(&mut self) -> &mut BytesMut {
+        &mut self.pool.current.as_mut().expect(HAS_CURRENT).memory
+    }
+}
+
+const HAS_CURRENT: &str = "carve made sure of a current slab";
+
+impl Drop for Carving<'_> {
+    fn drop(&mut self) {
+        self.memory().clear();
+    }
+}

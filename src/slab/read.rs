@@ -1,0 +1,74 @@
+//! Reading as slices of a slab.
+
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::io::poll_read_buf;
+
+use super::{SlabSlice, WorkerSlabs};
+use crate::labels::SlabClass;
+
+/// A stream that carves what it reads from a slab and hands out the slice.
+pub trait SliceRead {
+    /// Reads at most `most` bytes; `None` is the end of the stream.
+    ///
+    /// Under the rule of copy the slice must not outlive the caller's poll.
+    ///
+    /// # Errors
+    /// What the transport reports.
+    fn poll_read_slice(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<io::Result<Option<SlabSlice>>>;
+
+    /// The worker's slabs, which this stream reads into.
+    fn slabs(&self) -> &Rc<WorkerSlabs>;
+
+    /// The class of slab that this stream reads into.
+    fn class(&self) -> SlabClass;
+}
+
+/// Reads any byte stream straight into the worker's tcp slab: no buffer of its own, no copy.
+#[derive(Debug)]
+pub struct SlabReader<IO> {
+    io: IO,
+    slabs: Rc<WorkerSlabs>,
+}
+
+impl<IO> SlabReader<IO> {
+    /// Reads `io` into `slabs`.
+    pub fn new(io: IO, slabs: Rc<WorkerSlabs>) -> Self {
+        Self { io, slabs }
+    }
+}
+
+impl<IO: AsyncRead + Unpin> SliceRead for SlabReader<IO> {
+    fn poll_read_slice(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<io::Result<Option<SlabSlice>>> {
+        let mut pool = self.slabs.for_read(SlabClass::Tcp);
+        let mut carving = pool.carve(most);
+        ready!(poll_read_buf(Pin::new(&mut self.io), cx, &mut carving.unfilled()))?;
+        Poll::Ready(Ok(carving.finish()))
+    }
+
+    fn slabs(&self) -> &Rc<WorkerSlabs> {
+        &self.slabs
+    }
+
+    fn class(&self) -> SlabClass {
+        SlabClass::Tcp
+    }
+}
+
+impl<IO: AsyncWrite + Unpin> AsyncWrite for SlabReader<IO> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,158 @@
+//! A slab's bookkeeping, and the slices that keep it.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::ops::Deref;
+use std::rc::Rc;
+
+use bytes::{Bytes, BytesMut};
+use tokio::time::Instant;
+
+use super::pool::PoolShared;
+use crate::labels::SlabClass;
+
+/// Names a slab for as long as the process runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SlabId {
+    /// What it serves.
+    pub class: SlabClass,
+    /// The worker that carves from it.
+    pub worker: usize,
+    /// Counts the slabs of this worker and class from 0; never used again.
+    pub serial: u64,
+}
+
+impl fmt::Display for SlabId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}-{}", self.class, self.worker, self.serial)
+    }
+}
+
+impl serde::Serialize for SlabId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// One slab as the pool, its slices and the heads in it know it.
+///
+/// Its strong count says how many slices are out: the pool's own reference, while it carves here, plus one for each.
+pub(super) struct Slab {
+    pub(super) id: SlabId,
+    pub(super) created: Instant,
+    /// `0 <= carved <= capacity`, in bytes from the front.
+    pub(super) carved: Cell<usize>,
+    /// Heads held in this slab, and the sum of their lengths in bytes.
+    pub(super) heads: Cell<usize>,
+    pub(super) head_bytes: Cell<usize>,
+    /// `Some` once retired: the handle that gives the memory back, or to the spares, when the last slice is gone.
+    memory: RefCell<Option<BytesMut>>,
+    shared: Rc<PoolShared>,
+}
+
+impl Slab {
+    pub(super) fn new(serial: u64, shared: Rc<PoolShared>) -> Self {
+        Self {
+            id: SlabId {
+                class: shared.class,
+                worker: shared.worker,
+                serial,
+            },
+            created: Instant::now(),
+            carved: Cell::new(0),
+            heads: Cell::new(0),
+            head_bytes: Cell::new(0),
+            memory: RefCell::new(None),
+            shared,
+        }
+    }
+
+    pub(super) fn is_retired(&self) -> bool {
+        self.memory.borrow().is_some()
+    }
+
+    /// Nothing more will be carved here; `memory` goes with the last slice.
+    pub(super) fn retire(&self, memory: BytesMut) {
+        self.count_pin(|slab| {
+            slab.memory.replace(Some(memory));
+        });
+    }
+
+    pub(super) fn hold(&self, len: usize) {
+        self.count_pin(|slab| {
+            slab.heads.set(slab.heads.get() + 1);
+            slab.head_bytes.set(slab.head_bytes.get() + len);
+        });
+        self.shared.heads_changed(1, len);
+    }
+
+    pub(super) fn release(&self, len: usize) {
+        self.count_pin(|slab| {
+            slab.heads.set(slab.heads.get() - 1);
+            slab.head_bytes.set(slab.head_bytes.get() - len);
+        });
+        self.shared.heads_changed(-1, len);
+    }
+
+    pub(super) fn is_pinned(&self) -> bool {
+        self.heads.get() > 0 && self.is_retired()
+    }
+
+    fn count_pin(&self, change: impl FnOnce(&Self)) {
+        let before = self.is_pinned();
+        change(self);
+        match (before, self.is_pinned()) {
+            (false, true) => self.shared.pinned_changed(1),
+            (true, false) => self.shared.pinned_changed(-1),
+            _ => {}
+        }
+    }
+}
+
+impl Drop for Slab {
+    fn drop(&mut self) {
+        if let Some(memory) = self.memory.get_mut().take() {
+            self.shared.give_back(memory);
+        }
+    }
+}
+
+/// A carved, counted piece of a slab. It keeps the whole slab alive.
+///
+/// Never empty: what keeps a slab for an *empty* head is the slice that the head was cut from, see [`super::HeldHead`].
+pub struct SlabSlice {
+    /// Declared before `slab`, so that it is dropped first: when the slab's count falls, no slice is left in its memory.
+    bytes: Bytes,
+    slab: Rc<Slab>,
+}
+
+impl SlabSlice {
+    pub(super) fn new(bytes: Bytes, slab: Rc<Slab>) -> Self {
+        debug_assert!(!bytes.is_empty());
+        Self { bytes, slab }
+    }
+
+    pub(super) fn slab(&self) -> &Slab {
+        &self.slab
+    }
+
+    /// The slab that this is a piece of.
+    #[must_use]
+    pub fn slab_id(&self) -> SlabId {
+        self.slab.id
+    }
+}
+
+impl Deref for SlabSlice {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl fmt::Debug for SlabSlice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SlabSlice({} bytes of {})", self.len(), self.slab.id)
+    }
+}

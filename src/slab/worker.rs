@@ -1,0 +1,97 @@
+//! The slabs of one worker: a pool a class, and the policy in force.
+
+use std::cell::{Cell, RefCell, RefMut};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::{PoolSettings, SlabPool, SlabReport};
+use crate::config::SlabsConfig;
+use crate::labels::{HeadPolicy, SlabClass};
+use crate::metrics::{Metrics, WorkerCounters};
+
+/// Both pools of a worker. A connection reaches them through an `Rc`, for the length of a poll.
+#[derive(Debug)]
+pub struct WorkerSlabs {
+    tls: RefCell<SlabPool>,
+    tcp: RefCell<SlabPool>,
+    policy: Cell<HeadPolicy>,
+    /// Spares kept under `pin`. Under `copy` none is needed: the current slab rewinds.
+    spares: usize,
+}
+
+impl WorkerSlabs {
+    /// Two empty pools.
+    #[must_use]
+    pub fn new(
+        worker: usize,
+        config: &SlabsConfig,
+        policy: HeadPolicy,
+        metrics: &Arc<Metrics>,
+        counters: &Arc<WorkerCounters>,
+    ) -> Rc<Self> {
+        let pool = |class, capacity| {
+            let settings = PoolSettings {
+                class,
+                worker,
+                capacity,
+            };
+            RefCell::new(SlabPool::new(settings, Arc::clone(metrics), Arc::clone(counters)))
+        };
+        let slabs = Self {
+            tls: pool(SlabClass::Tls, config.tls_capacity.bytes()),
+            tcp: pool(SlabClass::Tcp, config.tcp_capacity.bytes()),
+            policy: Cell::new(policy),
+            spares: config.spares,
+        };
+        slabs.set_policy(policy);
+        Rc::new(slabs)
+    }
+
+    /// The policy in force.
+    #[must_use]
+    pub fn policy(&self) -> HeadPolicy {
+        self.policy.get()
+    }
+
+    /// Changes the policy for what is read from now on. Heads that are held stay held: their holders let them go.
+    pub fn set_policy(&self, policy: HeadPolicy) {
+        self.policy.set(policy);
+        let spares = match policy {
+            HeadPolicy::Copy => 0,
+            HeadPolicy::Pin => self.spares,
+        };
+        for class in SlabClass::ALL {
+            self.pool(class).borrow().keep_spares(spares);
+        }
+    }
+
+    /// The pool of `class`, ready for one read: under `copy` rewound, since no slice of an earlier poll is out.
+    pub fn for_read(&self, class: SlabClass) -> RefMut<'_, SlabPool> {
+        let mut pool = self.pool(class).borrow_mut();
+        if self.policy() == HeadPolicy::Copy {
+            pool.rewind_if_idle();
+        }
+        pool
+    }
+
+    /// Calls `sample` at every turnover of a tls slab.
+    pub fn on_turnover(&self, sample: Box<dyn Fn()>) {
+        self.tls.borrow_mut().on_turnover(sample);
+    }
+
+    /// Every live slab of the worker, spares left out.
+    #[must_use]
+    pub fn census(&self) -> Vec<SlabReport> {
+        SlabClass::ALL
+            .iter()
+            .flat_map(|class| self.pool(*class).borrow().census())
+            .collect()
+    }
+
+    fn pool(&self, class: SlabClass) -> &RefCell<SlabPool> {
+        match class {
+            SlabClass::Tls => &self.tls,
+            SlabClass::Tcp => &self.tcp,
+        }
+    }
+}

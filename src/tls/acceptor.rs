@@ -1,0 +1,71 @@
+//! The server side's TLS settings.
+
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::server::{NoServerSessionStorage, ProducesTickets};
+use rustls::version::{TLS12, TLS13};
+
+use super::certificates::{CertificateError, CertificateTable};
+use crate::config::{TlsConfig, TlsVersion};
+
+/// Protocols offered by ALPN.
+const ALPN: [&[u8]; 1] = [b"http/1.1"];
+
+/// Makes server configs, all with the same ticket keys, so that a client's ticket outlives a reload.
+#[derive(Debug)]
+pub struct TlsAcceptor {
+    provider: Arc<CryptoProvider>,
+    /// Rotates its keys by itself; resumption needs no memory here.
+    tickets: Arc<dyn ProducesTickets>,
+}
+
+impl TlsAcceptor {
+    /// With fresh ticket keys.
+    ///
+    /// # Errors
+    /// When the system has no randomness to give.
+    pub fn new() -> Result<Self, rustls::Error> {
+        Ok(Self {
+            provider: Arc::new(aws_lc_rs::default_provider()),
+            tickets: aws_lc_rs::Ticketer::new()?,
+        })
+    }
+
+    /// The cryptography in use.
+    #[must_use]
+    pub fn provider(&self) -> &CryptoProvider {
+        &self.provider
+    }
+
+    /// Reads the certificates that `config` names.
+    ///
+    /// # Errors
+    /// When one of them cannot be used.
+    pub fn load(&self, config: &TlsConfig) -> Result<Arc<ServerConfig>, CertificateError> {
+        let certificates = CertificateTable::load(&config.certificates, &self.provider)?;
+        Ok(self.with_certificates(config, certificates))
+    }
+
+    /// A server config that serves `certificates`.
+    ///
+    /// # Panics
+    /// Never: the versions asked for are ones that the provider has.
+    #[must_use]
+    pub fn with_certificates(&self, config: &TlsConfig, certificates: CertificateTable) -> Arc<ServerConfig> {
+        let versions = match config.min_version {
+            TlsVersion::V1_2 => &[&TLS13, &TLS12][..],
+            TlsVersion::V1_3 => &[&TLS13][..],
+        };
+        let mut server = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
+            .with_protocol_versions(versions)
+            .expect("aws-lc-rs has suites for both versions")
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(certificates));
+        server.alpn_protocols = ALPN.iter().map(|name| name.to_vec()).collect();
+        server.ticketer = Arc::clone(&self.tickets);
+        server.session_storage = Arc::new(NoServerSessionStorage {});
+        Arc::new(server)
+    }
+}

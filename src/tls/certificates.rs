@@ -1,0 +1,181 @@
+//! Which certificate a client gets.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+
+use super::pem::{self, PemError};
+use crate::config::CertificateFiles;
+
+/// Why a certificate cannot be served.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CertificateError {
+    /// A file cannot be used.
+    #[error(transparent)]
+    Pem(#[from] PemError),
+    /// The key is of a kind that TLS here does not know, or belongs to another certificate.
+    #[error("{} and {} do not go together, or are of a kind that is not supported", cert.display(), key.display())]
+    Pair {
+        /// The certificate chain.
+        cert: PathBuf,
+        /// The private key.
+        key: PathBuf,
+        /// What rustls says.
+        #[source]
+        source: rustls::Error,
+    },
+    /// The certificate is no X.509 version 3 certificate with names in it.
+    #[error("{} is no certificate that a server can use", cert.display())]
+    Names {
+        /// The certificate chain.
+        cert: PathBuf,
+        /// What webpki says.
+        #[source]
+        source: webpki::Error,
+    },
+    /// The list is empty.
+    #[error("no certificate is configured")]
+    None,
+}
+
+/// Chooses a certificate by SNI: by exact name, then by wildcard, else the first of the config.
+#[derive(Debug)]
+pub struct CertificateTable {
+    /// Lower-case names, wildcards as `*.example.org`.
+    by_name: HashMap<String, Arc<CertifiedKey>>,
+    default: Arc<CertifiedKey>,
+}
+
+impl CertificateTable {
+    /// Reads the files of the config. The first certificate that has a name serves it.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or key and certificate do not go together.
+    pub fn load(files: &[CertificateFiles], provider: &CryptoProvider) -> Result<Self, CertificateError> {
+        let mut by_name = HashMap::new();
+        let mut default = None;
+        for CertificateFiles { cert, key } in files {
+            let chain = pem::certificates(cert)?;
+            let names = names(&chain[0]).map_err(|source| CertificateError::Names {
+                cert: cert.clone(),
+                source,
+            })?;
+            let certified =
+                certify(chain, pem::private_key(key)?, provider).map_err(|source| CertificateError::Pair {
+                    cert: cert.clone(),
+                    key: key.clone(),
+                    source,
+                })?;
+            let certified = Arc::new(certified);
+            for name in names {
+                by_name.entry(name).or_insert_with(|| Arc::clone(&certified));
+            }
+            default.get_or_insert(certified);
+        }
+        Ok(Self {
+            by_name,
+            default: default.ok_or(CertificateError::None)?,
+        })
+    }
+
+    /// One certificate for every name.
+    ///
+    /// # Errors
+    /// When key and certificate do not go together.
+    pub fn single(
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+        provider: &CryptoProvider,
+    ) -> Result<Self, rustls::Error> {
+        Ok(Self {
+            by_name: HashMap::new(),
+            default: Arc::new(certify(chain, key, provider)?),
+        })
+    }
+
+    fn choose(&self, server_name: Option<&str>) -> Arc<CertifiedKey> {
+        let named = server_name.and_then(|name| {
+            let name = name.to_ascii_lowercase();
+            let wildcard = name.split_once('.').map(|(_, parent)| format!("*.{parent}"));
+            self.by_name.get(&name).or_else(|| self.by_name.get(&wildcard?))
+        });
+        Arc::clone(named.unwrap_or(&self.default))
+    }
+}
+
+impl ResolvesServerCert for CertificateTable {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.choose(hello.server_name()))
+    }
+}
+
+fn certify(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    provider: &CryptoProvider,
+) -> Result<CertifiedKey, rustls::Error> {
+    CertifiedKey::from_der(chain, key, provider)
+}
+
+fn names(certificate: &CertificateDer<'_>) -> Result<Vec<String>, webpki::Error> {
+    let parsed = webpki::EndEntityCert::try_from(certificate)?;
+    Ok(parsed.valid_dns_names().map(str::to_ascii_lowercase).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(names: &[&[&str]]) -> (CertificateTable, tempfile::TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let files: Vec<_> = names
+            .iter()
+            .enumerate()
+            .map(|(i, names)| {
+                let made =
+                    rcgen::generate_simple_self_signed(names.iter().map(ToString::to_string).collect::<Vec<_>>());
+                let made = made.unwrap();
+                let cert = folder.path().join(format!("{i}.pem"));
+                let key = folder.path().join(format!("{i}-key.pem"));
+                std::fs::write(&cert, made.cert.pem()).unwrap();
+                std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+                CertificateFiles { cert, key }
+            })
+            .collect();
+        let provider = rustls::crypto::aws_lc_rs::default_provider();
+        (CertificateTable::load(&files, &provider).unwrap(), folder)
+    }
+
+    fn chosen(table: &CertificateTable, name: Option<&str>) -> Vec<String> {
+        names(&table.choose(name).cert[0]).unwrap()
+    }
+
+    #[test]
+    fn a_name_is_served_exactly_then_by_wildcard_then_by_the_first() {
+        let (table, _folder) = table(&[&["first.test"], &["*.wild.test"], &["exact.wild.test"]]);
+        assert_eq!(chosen(&table, Some("EXACT.wild.test")), ["exact.wild.test"]);
+        assert_eq!(chosen(&table, Some("other.wild.test")), ["*.wild.test"]);
+        assert_eq!(chosen(&table, Some("a.b.wild.test")), ["first.test"]);
+        assert_eq!(chosen(&table, None), ["first.test"]);
+    }
+
+    #[test]
+    fn a_key_of_another_certificate_is_refused_with_both_names() {
+        let (_, folder) = table(&[&["a.test"], &["b.test"]]);
+        let files = [CertificateFiles {
+            cert: folder.path().join("0.pem"),
+            key: folder.path().join("1-key.pem"),
+        }];
+        let provider = rustls::crypto::aws_lc_rs::default_provider();
+        let error = CertificateTable::load(&files, &provider)
+            .expect_err("they do not match")
+            .to_string();
+        assert!(error.contains("0.pem") && error.contains("1-key.pem"), "{error}");
+    }
+}

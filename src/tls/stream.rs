@@ -1,0 +1,334 @@
+//! The TLS stream whose plaintext is carved from a slab.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use rustls::{HandshakeKind, ServerConfig};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::time::timeout;
+
+use super::error::HandshakeError;
+use super::session::{MAX_PARTIAL, Session};
+use crate::labels::SlabClass;
+use crate::slab::{SlabSlice, SliceRead, WorkerSlabs};
+
+/// Said in clear to a client that speaks HTTP to the TLS port.
+const PLAIN_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\
+    Content-Length: 58\r\n\r\nThis port speaks TLS only: use https:// or wss:// instead.";
+
+/// How long a client that got an alert may take to read it and to close.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// What the connections of one worker share: the slabs, and memory for ciphertext that no connection keeps.
+#[derive(Debug)]
+pub struct TlsBuffers {
+    slabs: Rc<WorkerSlabs>,
+    scratch: RefCell<Scratch>,
+    /// Most that is read or written in one go, in bytes.
+    chunk: usize,
+}
+
+#[derive(Debug)]
+struct Scratch {
+    /// Read into: a partial record in front, then at most a chunk of new bytes.
+    incoming: Box<[u8]>,
+    /// Written from; empty between polls.
+    outgoing: Vec<u8>,
+}
+
+impl TlsBuffers {
+    /// Buffers for reads and writes of at most `chunk` bytes of ciphertext.
+    #[must_use]
+    pub fn new(slabs: Rc<WorkerSlabs>, chunk: usize) -> Rc<Self> {
+        let incoming = vec![0; MAX_PARTIAL + chunk].into_boxed_slice();
+        Rc::new(Self {
+            slabs,
+            scratch: RefCell::new(Scratch {
+                incoming,
+                outgoing: Vec::new(),
+            }),
+            chunk,
+        })
+    }
+}
+
+/// A downstream TLS connection. Its reads are slices of the worker's tls slab.
+///
+/// Between polls it holds no buffer but the ciphertext of a partial record and what a blocked write left, both of
+/// exactly their size.
+#[derive(Debug)]
+pub struct SlabStream<IO> {
+    io: IO,
+    session: Session,
+    /// Ciphertext that the socket did not take yet, and how much of it has gone since.
+    blocked: Box<[u8]>,
+    blocked_sent: usize,
+    /// Plaintext that arrived together with the end of the handshake.
+    early: Option<Box<[u8]>>,
+    /// No more comes from the socket.
+    ended: bool,
+    close_sent: bool,
+    buffers: Rc<TlsBuffers>,
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> SlabStream<IO> {
+    /// Performs the handshake within `deadline`. On failure the client is told why, by the alert of TLS or, if it
+    /// speaks HTTP, in HTTP.
+    ///
+    /// # Errors
+    /// [`HandshakeError`].
+    ///
+    /// # Cancel safety
+    /// Dropping it closes the connection.
+    pub async fn accept(
+        io: IO,
+        config: Arc<ServerConfig>,
+        buffers: Rc<TlsBuffers>,
+        deadline: Duration,
+    ) -> Result<Self, HandshakeError> {
+        let session = Session::new(config).map_err(HandshakeError::Tls)?;
+        let mut stream = Self {
+            io,
+            session,
+            blocked: Box::default(),
+            blocked_sent: 0,
+            early: None,
+            ended: false,
+            close_sent: false,
+            buffers,
+        };
+        let handshake = timeout(deadline, poll_fn(|cx| stream.poll_handshake(cx))).await;
+        let Err(error) = handshake.unwrap_or(Err(HandshakeError::Timeout)) else {
+            return Ok(stream);
+        };
+        match error {
+            HandshakeError::PlainHttp => stream.blocked = PLAIN_HTTP.into(),
+            HandshakeError::Tls(_) => {}
+            _ => return Err(error),
+        }
+        // The client may be gone or silent: then there is nobody to tell.
+        let _ = timeout(LINGER, stream.linger()).await;
+        Err(error)
+    }
+
+    /// How the handshake was done.
+    #[must_use]
+    pub fn is_resumed(&self) -> bool {
+        self.session.kind() == Some(HandshakeKind::Resumed)
+    }
+
+    /// The version in use, as `TLSv1_3`.
+    #[must_use]
+    pub fn protocol(&self) -> Option<rustls::ProtocolVersion> {
+        self.session.protocol()
+    }
+
+    /// Bytes of memory that this connection holds for a partial record and for a blocked write.
+    #[must_use]
+    pub fn buffered(&self) -> usize {
+        self.session.partial().len() + self.blocked.len() + self.early.as_ref().map_or(0, |early| early.len())
+    }
+
+    fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), HandshakeError>> {
+        while self.session.is_handshaking() {
+            ready!(self.poll_send_blocked(cx)).map_err(HandshakeError::Io)?;
+            let first = self.session.partial().is_empty();
+            let received = ready!(self.poll_receive(cx, self.buffers.chunk, |bytes| {
+                !(first && bytes.first().is_some_and(u8::is_ascii_uppercase))
+            }));
+            match received {
+                Ok(Received::Data(slice)) => self.early = slice.map(|slice| slice[..].into()),
+                Ok(Received::End) => return Poll::Ready(Err(HandshakeError::Closed)),
+                Ok(Received::NotTls) => return Poll::Ready(Err(HandshakeError::PlainHttp)),
+                Err(ReceiveError::Io(error)) => return Poll::Ready(Err(HandshakeError::Io(error))),
+                Err(ReceiveError::Tls(error)) => return Poll::Ready(Err(HandshakeError::Tls(error))),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// One read of the socket, decrypted into one slice; `None` if no plaintext came of it.
+    fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        most: usize,
+        is_tls: impl Fn(&[u8]) -> bool,
+    ) -> Poll<Result<Received, ReceiveError>> {
+        let buffers = Rc::clone(&self.buffers);
+        let mut scratch = buffers.scratch.borrow_mut();
+        let Scratch { incoming, outgoing } = &mut *scratch;
+        let mut pool = buffers.slabs.for_read(SlabClass::Tls);
+
+        let partial = self.session.partial().len();
+        let most = most.min(buffers.chunk).min(pool.capacity() - partial);
+        incoming[..partial].copy_from_slice(self.session.partial());
+        let mut fresh = ReadBuf::new(&mut incoming[partial..partial + most]);
+        ready!(Pin::new(&mut self.io).poll_read(cx, &mut fresh)).map_err(ReceiveError::Io)?;
+        let read = fresh.filled().len();
+        if read == 0 {
+            self.ended = true;
+            return Poll::Ready(Ok(Received::End));
+        }
+        if !is_tls(fresh.filled()) {
+            return Poll::Ready(Ok(Received::NotTls));
+        }
+
+        let mut carving = pool.carve(partial + read);
+        let ciphertext = &mut incoming[..partial + read];
+        let received = self
+            .session
+            .receive(ciphertext, |plaintext| carving.extend(plaintext), outgoing);
+        let slice = carving.finish();
+        let sent = self.send(cx, outgoing);
+        outgoing.clear();
+        received.map_err(ReceiveError::Tls)?;
+        sent.map_err(ReceiveError::Io)?;
+        Poll::Ready(Ok(Received::Data(slice)))
+    }
+
+    /// Writes `ciphertext`, behind what is blocked; keeps a copy of what the socket does not take.
+    fn send(&mut self, cx: &mut Context<'_>, mut ciphertext: &[u8]) -> io::Result<()> {
+        if !self.blocked.is_empty() && !ciphertext.is_empty() {
+            self.blocked = [&self.blocked[self.blocked_sent..], ciphertext].concat().into();
+            self.blocked_sent = 0;
+            return Ok(());
+        }
+        while !ciphertext.is_empty() {
+            match Pin::new(&mut self.io).poll_write(cx, ciphertext)? {
+                Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(sent) => ciphertext = &ciphertext[sent..],
+                Poll::Pending => {
+                    self.blocked = ciphertext.into();
+                    self.blocked_sent = 0;
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn poll_send_blocked(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.blocked_sent < self.blocked.len() {
+            let sent = ready!(Pin::new(&mut self.io).poll_write(cx, &self.blocked[self.blocked_sent..]))?;
+            if sent == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.blocked_sent += sent;
+        }
+        self.blocked = Box::default();
+        self.blocked_sent = 0;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Ends the connection so that the peer can still read what was said last: closing a socket with unread bytes in it
+    /// makes the kernel send a reset, which overtakes the alert.
+    async fn linger(&mut self) -> io::Result<()> {
+        poll_fn(|cx| self.poll_send_blocked(cx)).await?;
+        self.io.shutdown().await?;
+        let mut unread = [0; 512];
+        while self.io.read(&mut unread).await? > 0 {}
+        Ok(())
+    }
+}
+
+enum Received {
+    Data(Option<SlabSlice>),
+    End,
+    NotTls,
+}
+
+enum ReceiveError {
+    Io(io::Error),
+    Tls(rustls::Error),
+}
+
+impl From<ReceiveError> for io::Error {
+    fn from(error: ReceiveError) -> Self {
+        match error {
+            ReceiveError::Io(error) => error,
+            ReceiveError::Tls(error) => Self::new(io::ErrorKind::InvalidData, error),
+        }
+    }
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> SliceRead for SlabStream<IO> {
+    /// An end without close_notify is an error of kind `UnexpectedEof`.
+    fn poll_read_slice(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<io::Result<Option<SlabSlice>>> {
+        if let Some(early) = self.early.take() {
+            let mut pool = self.buffers.slabs.for_read(SlabClass::Tls);
+            let mut carving = pool.carve(early.len());
+            carving.extend(&early);
+            return Poll::Ready(Ok(carving.finish()));
+        }
+        while !self.session.is_peer_closed() {
+            if self.ended {
+                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+            }
+            match ready!(self.poll_receive(cx, most, |_| true))? {
+                Received::Data(Some(slice)) => return Poll::Ready(Ok(Some(slice))),
+                Received::Data(None) | Received::End | Received::NotTls => {}
+            }
+        }
+        Poll::Ready(Ok(None))
+    }
+
+    fn slabs(&self) -> &Rc<WorkerSlabs> {
+        &self.buffers.slabs
+    }
+
+    fn class(&self) -> SlabClass {
+        SlabClass::Tls
+    }
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for SlabStream<IO> {
+    /// Takes up to a chunk once nothing is blocked; what the socket does not take then is kept as ciphertext.
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        ready!(this.poll_send_blocked(cx))?;
+        if this.close_sent {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        let buffers = Rc::clone(&this.buffers);
+        let outgoing = &mut buffers.scratch.borrow_mut().outgoing;
+        let taken = bytes.len().min(buffers.chunk);
+        let sent = this
+            .session
+            .encrypt(&bytes[..taken], outgoing)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+            .and_then(|()| this.send(cx, outgoing));
+        outgoing.clear();
+        Poll::Ready(sent.map(|()| taken))
+    }
+
+    /// Ready when everything that was written has gone to the socket.
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_send_blocked(cx))?;
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    /// Sends close_notify, then ends the socket's writing side. Reading goes on.
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if !this.close_sent {
+            this.close_sent = true;
+            let buffers = Rc::clone(&this.buffers);
+            let outgoing = &mut buffers.scratch.borrow_mut().outgoing;
+            let sent = this
+                .session
+                .close(outgoing)
+                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+                .and_then(|()| this.send(cx, outgoing));
+            outgoing.clear();
+            sent?;
+        }
+        ready!(this.poll_send_blocked(cx))?;
+        Pin::new(&mut this.io).poll_shutdown(cx)
+    }
+}
