@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::PrivateKeyDer;
 use rustls::server::{NoServerSessionStorage, ProducesTickets};
 use rustls::version::{TLS12, TLS13};
 
 use super::certificates::{CertificateError, CertificateTable};
+use super::development::DEVELOPMENT_NAMES;
 use crate::config::{TlsConfig, TlsVersion};
 
 /// Protocols offered by ALPN.
@@ -35,7 +37,7 @@ impl TlsAcceptor {
 
     /// The cryptography in use.
     #[must_use]
-    pub fn provider(&self) -> &CryptoProvider {
+    pub fn provider(&self) -> &Arc<CryptoProvider> {
         &self.provider
     }
 
@@ -46,6 +48,20 @@ impl TlsAcceptor {
     pub fn load(&self, config: &TlsConfig) -> Result<Arc<ServerConfig>, CertificateError> {
         let certificates = CertificateTable::load(&config.certificates, &self.provider)?;
         Ok(self.with_certificates(config, certificates))
+    }
+
+    /// A server config with a certificate made now, for [`DEVELOPMENT_NAMES`].
+    ///
+    /// # Panics
+    /// When the system has no randomness to give; it had some for the ticket keys.
+    #[must_use]
+    pub fn self_signed(&self, config: &TlsConfig) -> Arc<ServerConfig> {
+        let made = rcgen::generate_simple_self_signed(DEVELOPMENT_NAMES.map(String::from).to_vec())
+            .expect("the names are valid and there is randomness");
+        let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+        let certificates = CertificateTable::single(vec![made.cert.der().clone()], key, &self.provider)
+            .expect("the key was made for the certificate");
+        self.with_certificates(config, certificates)
     }
 
     /// A server config that serves `certificates`.

@@ -2,6 +2,7 @@
 
 mod acceptor;
 mod certificates;
+mod development;
 mod error;
 mod pem;
 mod session;
@@ -9,6 +10,7 @@ mod stream;
 
 pub use acceptor::TlsAcceptor;
 pub use certificates::{CertificateError, CertificateTable};
+pub use development::{DEVELOPMENT_NAMES, DevelopmentCertificates};
 pub use error::HandshakeError;
-pub use pem::PemError;
+pub use pem::{PemError, certificates as read_certificates};
 pub use stream::{SlabStream, TlsBuffers};

@@ -33,7 +33,10 @@ pub enum PemError {
 }
 
 /// Every certificate of the file, in order.
-pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, PemError> {
+///
+/// # Errors
+/// When the file cannot be read or holds none.
+pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, PemError> {
     let certificates: Vec<_> = rustls_pemfile::certs(&mut open(path)?)
         .collect::<Result<_, _>>()
         .map_err(|source| PemError::Read {

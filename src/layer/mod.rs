@@ -1,0 +1,9 @@
+//! Tower layers that tower and tower-http do not have.
+
+mod observe;
+mod rescue;
+mod response_timeout;
+
+pub use observe::{Observe, ObserveLayer, ObservedBody};
+pub use rescue::{Rescue, RescueLayer, Rescuing};
+pub use response_timeout::{NoResponse, ProgressBody, ResponseTimeout, ResponseTimeoutLayer};

@@ -1,0 +1,53 @@
+//! Socket options that both sides share.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use tokio::net::TcpStream;
+
+/// Connections that the kernel completes and keeps until a worker accepts them; the kernel caps it at `somaxconn`.
+const BACKLOG: i32 = 4096;
+
+/// No waiting for more to send; probes after `keepalive` of silence, if given.
+///
+/// # Errors
+/// What the kernel says; usually that the connection is gone.
+pub fn tune(socket: &TcpStream, keepalive: Option<Duration>) -> io::Result<()> {
+    socket.set_nodelay(true)?;
+    if let Some(idle) = keepalive {
+        SockRef::from(socket).set_tcp_keepalive(&TcpKeepalive::new().with_time(idle))?;
+    }
+    Ok(())
+}
+
+/// A listener that shares its port with the other workers' listeners (`SO_REUSEPORT`): the kernel spreads connections
+/// over them. Non-blocking.
+///
+/// # Errors
+/// What the kernel says: the address is in use or not this host's.
+pub fn listen_shared(address: SocketAddr) -> io::Result<TcpListener> {
+    listen(address, true)
+}
+
+/// A listener that has its port for itself.
+///
+/// # Errors
+/// As [`listen_shared`].
+pub fn listen_alone(address: SocketAddr) -> io::Result<TcpListener> {
+    listen(address, false)
+}
+
+fn listen(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM.nonblocking(),
+        Some(Protocol::TCP),
+    )?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(shared)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}

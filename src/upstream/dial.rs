@@ -1,0 +1,180 @@
+//! Connecting to a server: the next one in turn, and if it fails another.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use super::balance::Balancer;
+use super::stream::UpstreamStream;
+use crate::config::{Scheme, ServerUrl, UpstreamConfig};
+use crate::labels::UpstreamFailure;
+use crate::metrics::{GaugeGuard, Metrics};
+use crate::sockets;
+
+/// Why no server could be reached; of several failures the last. Usually the upstream's fault.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DialError {
+    /// The name of the server is unknown.
+    #[error("{server} does not resolve")]
+    Resolve {
+        /// Which server.
+        server: String,
+        /// What the resolver says.
+        #[source]
+        source: io::Error,
+    },
+    /// No connection: refused, or no route.
+    #[error("{server} cannot be connected to")]
+    Connect {
+        /// Which server.
+        server: String,
+        /// What the kernel says.
+        #[source]
+        source: io::Error,
+    },
+    /// The TLS handshake failed.
+    #[error("the TLS handshake with {server} failed")]
+    Tls {
+        /// Which server.
+        server: String,
+        /// What rustls says.
+        #[source]
+        source: io::Error,
+    },
+    /// Not connected within `upstream.connect_timeout`.
+    #[error("{server} did not connect in time")]
+    Timeout {
+        /// Which server.
+        server: String,
+    },
+    /// The config has no server.
+    #[error("no upstream server is configured")]
+    NoServer,
+}
+
+impl DialError {
+    /// The label it is counted under.
+    #[must_use]
+    pub fn failure(&self) -> UpstreamFailure {
+        match self {
+            Self::Resolve { .. } => UpstreamFailure::Resolve,
+            Self::Connect { .. } | Self::NoServer => UpstreamFailure::Connect,
+            Self::Tls { .. } => UpstreamFailure::Tls,
+            Self::Timeout { .. } => UpstreamFailure::ConnectTimeout,
+        }
+    }
+}
+
+/// Connects to the upstream's servers.
+pub struct Dialer {
+    balancer: Balancer,
+    tls: TlsConnector,
+    connect_timeout: Duration,
+    keepalive: Option<Duration>,
+    metrics: Arc<Metrics>,
+}
+
+impl Dialer {
+    /// A dialer for the servers of `config`.
+    #[must_use]
+    pub fn new(
+        config: &UpstreamConfig,
+        keepalive: Option<Duration>,
+        tls: Arc<ClientConfig>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self {
+            balancer: Balancer::new(&config.servers, config.down_for, &metrics),
+            tls: TlsConnector::from(tls),
+            connect_timeout: config.connect_timeout,
+            keepalive,
+            metrics,
+        }
+    }
+
+    /// Connects to the next server in turn; when one fails, to the one after it, until each was tried once.
+    ///
+    /// # Errors
+    /// The failure of the last server that was tried.
+    ///
+    /// # Cancel safety
+    /// Dropping it closes what was being connected.
+    pub async fn dial(&self) -> Result<UpstreamStream, DialError> {
+        let mut last = DialError::NoServer;
+        for server in self.balancer.candidates() {
+            let connected = timeout(self.connect_timeout, self.connect(&server.url)).await;
+            match connected.unwrap_or_else(|_| {
+                Err(DialError::Timeout {
+                    server: server.url.to_string(),
+                })
+            }) {
+                Ok(stream) => {
+                    self.balancer.succeeded(server);
+                    return Ok(stream);
+                }
+                Err(error) => {
+                    tracing::debug!(error = &error as &dyn std::error::Error, "an upstream server failed");
+                    self.metrics.upstream_failures_total[error.failure()].inc();
+                    self.balancer.failed(server);
+                    last = error;
+                }
+            }
+        }
+        Err(last)
+    }
+
+    async fn connect(&self, url: &ServerUrl) -> Result<UpstreamStream, DialError> {
+        let server = || url.to_string();
+        let addresses = tokio::net::lookup_host((url.host.as_str(), url.port));
+        let addresses = addresses.await.map_err(|source| DialError::Resolve {
+            server: server(),
+            source,
+        })?;
+        let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+        for address in addresses {
+            match TcpStream::connect(address).await {
+                Ok(socket) => return self.secure(url, socket).await,
+                Err(error) => failure = error,
+            }
+        }
+        Err(DialError::Connect {
+            server: server(),
+            source: failure,
+        })
+    }
+
+    async fn secure(&self, url: &ServerUrl, socket: TcpStream) -> Result<UpstreamStream, DialError> {
+        sockets::tune(&socket, self.keepalive).map_err(|source| DialError::Connect {
+            server: url.to_string(),
+            source,
+        })?;
+        let open = GaugeGuard::new(&self.metrics.upstream_connections_open);
+        match url.scheme {
+            Scheme::Http => Ok(UpstreamStream::plain(socket, open)),
+            Scheme::Https => {
+                let failed = |source| DialError::Tls {
+                    server: url.to_string(),
+                    source,
+                };
+                let name = ServerName::try_from(url.host.clone()).map_err(|error| failed(io::Error::other(error)))?;
+                let stream = self.tls.connect(name, socket).await.map_err(failed)?;
+                Ok(UpstreamStream::tls(stream, open))
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Dialer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Dialer")
+            .field("balancer", &self.balancer)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,106 @@
+//! The pool of upstream connections for plain requests.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::Uri;
+use http_body_util::combinators::UnsyncBoxBody;
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use send_wrapper::SendWrapper;
+
+use super::dial::{DialError, Dialer};
+use super::stream::UpstreamStream;
+use crate::config::UpstreamConfig;
+use crate::slab::{HeadIo, SlabReader, WorkerSlabs};
+
+/// Body of a forwarded request.
+type RequestBody = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
+
+/// A worker's client for plain requests, with keep-alive.
+pub type PooledClient = Client<DialingConnector, RequestBody>;
+
+/// Makes a worker's client.
+///
+/// Must be used on the worker's thread only: its connections read into the worker's slabs.
+#[must_use]
+pub fn pooled_client(config: &UpstreamConfig, dialer: Arc<Dialer>, slabs: Rc<WorkerSlabs>) -> PooledClient {
+    Client::builder(TokioExecutor::new())
+        .pool_idle_timeout(config.pool_idle_timeout)
+        .pool_max_idle_per_host(config.pool_max_idle)
+        .pool_timer(TokioTimer::new())
+        .timer(TokioTimer::new())
+        .build(DialingConnector {
+            dialer,
+            slabs: SendWrapper::new(slabs),
+        })
+}
+
+/// Connects to whichever server is next; the host in the request's URI is only the pool's key.
+#[derive(Debug, Clone)]
+pub struct DialingConnector {
+    dialer: Arc<Dialer>,
+    slabs: SendWrapper<Rc<WorkerSlabs>>,
+}
+
+impl tower::Service<Uri> for DialingConnector {
+    type Response = PooledConnection;
+    type Error = DialError;
+    type Future = Pin<Box<dyn Future<Output = Result<PooledConnection, DialError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), DialError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        let Self { dialer, slabs } = self.clone();
+        Box::pin(async move {
+            let stream = dialer.dial().await?;
+            let reader = SlabReader::new(stream, Rc::clone(&slabs));
+            Ok(PooledConnection(SendWrapper::new(TokioIo::new(HeadIo::new(reader)))))
+        })
+    }
+}
+
+/// An upstream connection in the pool. It reads through the worker's tcp slab.
+#[derive(Debug)]
+pub struct PooledConnection(SendWrapper<TokioIo<HeadIo<SlabReader<UpstreamStream>>>>);
+
+impl PooledConnection {
+    fn io(&mut self) -> Pin<&mut TokioIo<HeadIo<SlabReader<UpstreamStream>>>> {
+        Pin::new(&mut self.0)
+    }
+}
+
+impl Connection for PooledConnection {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
+}
+
+impl Read for PooledConnection {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        self.io().poll_read(cx, into)
+    }
+}
+
+impl Write for PooledConnection {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.io().poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.io().poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.io().poll_shutdown(cx)
+    }
+}
