@@ -1,0 +1,141 @@
+//! What a worker tells about its slabs and connections when it is asked.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use serde::Serialize;
+
+use super::registry::{ConnectionRecord, Phase, Traffic};
+use super::worker::WorkerContext;
+use crate::slab::{HeldHead, SlabId, SlabReport};
+
+/// A worker's slabs and connections at one moment.
+#[derive(Debug, Clone, Serialize)]
+pub struct WorkerCensus {
+    /// Every live slab, spares left out.
+    pub slabs: Vec<SlabReport>,
+    /// Every connection.
+    pub connections: Vec<ConnectionReport>,
+}
+
+/// One connection at the moment of asking.
+#[derive(Debug, Clone, Serialize)]
+pub struct ConnectionReport {
+    /// Its name; never used again.
+    pub id: u64,
+    /// The worker that it lives on.
+    pub worker: usize,
+    /// The client's address.
+    pub peer: SocketAddr,
+    /// Where it stands.
+    pub phase: Phase,
+    /// Seconds since it was accepted.
+    pub age_seconds: f64,
+    /// Path of the upgrade request; empty if it is no tunnel.
+    pub path: String,
+    /// Seconds since bytes last moved, to the second; 0 if it is no tunnel.
+    pub idle_seconds: u32,
+    /// Bytes relayed to the upstream.
+    pub to_upstream_bytes: u64,
+    /// Frames relayed to the upstream.
+    pub to_upstream_frames: u64,
+    /// Bytes relayed to the client.
+    pub to_downstream_bytes: u64,
+    /// Frames relayed to the client.
+    pub to_downstream_frames: u64,
+    /// The heads that it holds.
+    pub heads: Vec<HeadReport>,
+    /// The slab of the slice that its HTTP stream remembers, if it does.
+    pub last_slice: Option<SlabId>,
+}
+
+/// A held head.
+#[derive(Debug, Clone, Serialize)]
+pub struct HeadReport {
+    /// `downstream` or `upstream`: who sent it.
+    pub side: &'static str,
+    /// The slab that it keeps.
+    pub slab: SlabId,
+    /// Its length.
+    pub bytes: usize,
+    /// Length of the slice that it was cut from.
+    pub slice_bytes: usize,
+}
+
+impl WorkerCensus {
+    pub(super) fn of(worker: &WorkerContext) -> Self {
+        let mut connections = Vec::with_capacity(worker.registry.len());
+        worker
+            .registry
+            .for_each(|record| connections.push(ConnectionReport::new(worker, record)));
+        let mut pins: HashMap<SlabId, Vec<u64>> = HashMap::new();
+        for connection in &connections {
+            for head in &connection.heads {
+                let ids = pins.entry(head.slab).or_default();
+                if ids.last() != Some(&connection.id) {
+                    ids.push(connection.id);
+                }
+            }
+        }
+        let mut slabs = worker.slabs.census();
+        for slab in &mut slabs {
+            slab.pinned_by = pins.remove(&slab.id).unwrap_or_default();
+        }
+        Self { slabs, connections }
+    }
+}
+
+impl ConnectionReport {
+    fn new(worker: &WorkerContext, record: &ConnectionRecord) -> Self {
+        let heads = record.heads.borrow();
+        let sides = heads
+            .iter()
+            .flat_map(|heads| [("downstream", &heads.downstream), ("upstream", &heads.upstream)]);
+        let Traffic {
+            bytes: up_bytes,
+            frames: up_frames,
+        } = &record.to_upstream;
+        let Traffic {
+            bytes: down_bytes,
+            frames: down_frames,
+        } = &record.to_downstream;
+        let is_tunnel = record.phase.get() == Phase::Tunnel;
+        Self {
+            id: record.id,
+            worker: worker.index,
+            peer: record.peer,
+            phase: record.phase.get(),
+            age_seconds: record.since.elapsed().as_secs_f64(),
+            path: record.path.borrow().to_string(),
+            idle_seconds: if is_tunnel {
+                worker.tick.get() - record.active.get()
+            } else {
+                0
+            },
+            to_upstream_bytes: up_bytes.get(),
+            to_upstream_frames: up_frames.get(),
+            to_downstream_bytes: down_bytes.get(),
+            to_downstream_frames: down_frames.get(),
+            heads: sides
+                .filter_map(|(side, head)| head.as_ref().map(|head| HeadReport::new(side, head)))
+                .collect(),
+            last_slice: record
+                .slot
+                .borrow()
+                .as_ref()
+                .and_then(|slot| slot.remembered())
+                .map(|(slab, _)| slab),
+        }
+    }
+}
+
+impl HeadReport {
+    fn new(side: &'static str, head: &HeldHead) -> Self {
+        Self {
+            side,
+            slab: head.slab_id(),
+            bytes: head.bytes().len(),
+            slice_bytes: head.slice_len(),
+        }
+    }
+}

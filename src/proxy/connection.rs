@@ -1,0 +1,168 @@
+//! One downstream connection, from accept to the end of HTTP.
+
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::headers::Origin;
+use super::registry::{Phase, Registration};
+use super::service::{Exchange, connection_service};
+use super::settings::Settings;
+use super::tunnel::Tunnel;
+use super::worker::WorkerContext;
+use crate::labels::{HandshakeResult, HttpClose};
+use crate::metrics::GaugeGuard;
+use crate::slab::{HeadIo, HeadSlot};
+use crate::sockets;
+use crate::tls::{HandshakeError, SlabStream};
+
+/// Most that hyper reads ahead of a body that nobody takes, in bytes.
+const MAX_READ_AHEAD: usize = 128 * 1024;
+
+/// Said to a client that does not finish its request head; hyper only closes.
+const HEADER_TIMEOUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+
+/// Serves one connection until it has become a tunnel, which is a task of its own, or has ended.
+///
+/// # Cancel safety
+/// Dropping it closes the connection and takes it out of the registry.
+pub async fn serve_connection(
+    worker: Rc<WorkerContext>,
+    socket: TcpStream,
+    peer: SocketAddr,
+    permit: OwnedSemaphorePermit,
+) {
+    let metrics = &worker.shared.metrics;
+    metrics.downstream_connections_total.inc();
+    let open = GaugeGuard::new(&metrics.downstream_connections_open);
+    let registration = worker.registry.register(peer, open, permit);
+    let settings = worker.shared.settings.load_full();
+    let Ok(origin) = prepare(&socket, peer, &settings) else {
+        return;
+    };
+    match handshake(&worker, socket, &registration, &settings).await {
+        Ok(stream) => serve_http(worker, stream, origin, registration, &settings).await,
+        Err(error) => {
+            metrics.tls_handshakes_total[error.result()].inc();
+            tracing::debug!(%peer, error = &error as &dyn std::error::Error, "no TLS connection");
+        }
+    }
+}
+
+/// Fails when the client is gone already.
+fn prepare(socket: &TcpStream, peer: SocketAddr, settings: &Settings) -> io::Result<Origin> {
+    sockets::tune(socket, settings.config.server.keepalive)?;
+    Ok(Origin {
+        peer,
+        local: socket.local_addr()?,
+    })
+}
+
+async fn handshake(
+    worker: &WorkerContext,
+    socket: TcpStream,
+    registration: &Registration,
+    settings: &Settings,
+) -> Result<SlabStream<TcpStream>, HandshakeError> {
+    let buffers = Rc::clone(&worker.tls_buffers);
+    let deadline = settings.config.tls.handshake_timeout;
+    let stream = SlabStream::accept(socket, settings.tls.clone(), buffers, deadline).await?;
+    let result = if stream.is_resumed() {
+        HandshakeResult::Resumed
+    } else {
+        HandshakeResult::Full
+    };
+    let metrics = &worker.shared.metrics;
+    metrics.tls_handshakes_total[result].inc();
+    metrics
+        .tls_handshake_seconds
+        .observe(registration.record.since.elapsed().as_secs_f64());
+    Ok(stream)
+}
+
+async fn serve_http(
+    worker: Rc<WorkerContext>,
+    stream: SlabStream<TcpStream>,
+    origin: Origin,
+    registration: Registration,
+    settings: &Settings,
+) {
+    let io = HeadIo::new(stream);
+    let slot = io.slot();
+    registration.record.phase.set(Phase::Http);
+    registration.record.slot.replace(Some(Rc::clone(&slot)));
+    let exchange = Rc::new(Exchange {
+        worker: Rc::clone(&worker),
+        origin,
+        slot: Rc::clone(&slot),
+        upstream: RefCell::default(),
+    });
+    let mut connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(settings.config.http.header_timeout)
+        .max_header_size(settings.config.http.max_header_bytes.bytes())
+        .max_buf_size(MAX_READ_AHEAD.max(settings.config.http.max_header_bytes.bytes()))
+        .serve_connection(TokioIo::new(io), connection_service(Rc::clone(&exchange)));
+
+    let mut draining = pin!(worker.draining.cancelled());
+    let mut told = false;
+    let result = poll_fn(|cx| {
+        if !told && draining.as_mut().poll(cx).is_ready() {
+            told = true;
+            Pin::new(&mut connection).graceful_shutdown();
+        }
+        connection.poll_without_shutdown(cx)
+    })
+    .await;
+
+    let parts = connection.into_parts();
+    let upstream = exchange.upstream.take();
+    let metrics = &worker.shared.metrics;
+    let closed = &metrics.http_connections_closed_total;
+    match (result, upstream) {
+        (Ok(()), Some(upstream)) => {
+            closed[HttpClose::Upgraded].inc();
+            let (stream, head) = parts.io.into_inner().into_head(&parts.read_buf);
+            drop(parts.read_buf);
+            let tunnel = Tunnel::new(stream, head, upstream, registration, Rc::clone(&worker));
+            worker.tracker.spawn_local(tunnel);
+        }
+        (result, _) => {
+            let reason = http_close(&result);
+            closed[reason].inc();
+            if let Err(error) = &result {
+                let error = error as &dyn std::error::Error;
+                tracing::debug!(peer = %origin.peer, error, %reason, "an HTTP connection broke");
+            }
+            // The client may be gone, then this fails at once.
+            let _ = say_goodbye(parts.io.into_inner(), &slot, reason).await;
+        }
+    }
+}
+
+fn http_close(result: &hyper::Result<()>) -> HttpClose {
+    match result {
+        Ok(()) => HttpClose::Done,
+        Err(error) if error.is_timeout() => HttpClose::HeaderTimeout,
+        Err(error) if error.is_parse() => HttpClose::BadRequest,
+        Err(error) if error.is_incomplete_message() => HttpClose::Incomplete,
+        Err(_) => HttpClose::Io,
+    }
+}
+
+async fn say_goodbye(mut io: HeadIo<SlabStream<TcpStream>>, slot: &HeadSlot, reason: HttpClose) -> io::Result<()> {
+    // To a client that has sent nothing an answer would look like one to its next request.
+    if reason == HttpClose::HeaderTimeout && slot.has_begun() {
+        io.write_all(HEADER_TIMEOUT).await?;
+    }
+    io.shutdown().await
+}

@@ -1,0 +1,82 @@
+//! Asking the workers, from other threads.
+
+use serde::Serialize;
+use tokio::sync::{mpsc, oneshot};
+
+use super::census::WorkerCensus;
+use crate::labels::HeadPolicy;
+
+/// What a worker can be asked for.
+#[derive(Debug)]
+pub enum Command {
+    /// Change the policy, for open tunnels as well.
+    SetPolicy {
+        /// The policy from now on.
+        policy: HeadPolicy,
+        /// Answered with the number of heads that were released.
+        done: oneshot::Sender<usize>,
+    },
+    /// Tell about slabs and connections.
+    Census {
+        /// Where to.
+        reply: oneshot::Sender<WorkerCensus>,
+    },
+}
+
+/// The way to one worker.
+pub type WorkerHandle = mpsc::UnboundedSender<Command>;
+
+/// The workers have ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error, Serialize)]
+#[error("the workers have ended")]
+pub struct NoWorkers;
+
+/// The way to all workers.
+#[derive(Debug, Clone)]
+pub struct Workers(Vec<WorkerHandle>);
+
+impl Workers {
+    /// Of these handles.
+    #[must_use]
+    pub fn new(handles: Vec<WorkerHandle>) -> Self {
+        Self(handles)
+    }
+
+    /// Changes the policy on all workers; returns how many heads they released, once all have.
+    ///
+    /// # Errors
+    /// [`NoWorkers`] during the end of the process.
+    ///
+    /// # Cancel safety
+    /// Once polled, the change takes place, also when this is dropped.
+    pub async fn set_policy(&self, policy: HeadPolicy) -> Result<usize, NoWorkers> {
+        let replies = self.ask(|done| Command::SetPolicy { policy, done }).await?;
+        Ok(replies.into_iter().sum())
+    }
+
+    /// Asks all workers for their slabs and connections.
+    ///
+    /// # Errors
+    /// [`NoWorkers`] during the end of the process.
+    ///
+    /// # Cancel safety
+    /// Nothing changes by asking.
+    pub async fn census(&self) -> Result<Vec<WorkerCensus>, NoWorkers> {
+        self.ask(|reply| Command::Census { reply }).await
+    }
+
+    /// All are asked before any answer is waited for.
+    async fn ask<T>(&self, command: impl Fn(oneshot::Sender<T>) -> Command) -> Result<Vec<T>, NoWorkers> {
+        let mut waiting = Vec::with_capacity(self.0.len());
+        for worker in &self.0 {
+            let (sender, receiver) = oneshot::channel();
+            worker.send(command(sender)).map_err(|_| NoWorkers)?;
+            waiting.push(receiver);
+        }
+        let mut replies = Vec::with_capacity(waiting.len());
+        for receiver in waiting {
+            replies.push(receiver.await.map_err(|_| NoWorkers)?);
+        }
+        Ok(replies)
+    }
+}

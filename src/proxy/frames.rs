@@ -1,0 +1,204 @@
+//! Follows WebSocket frames through a byte stream without touching them.
+
+use std::io::Cursor;
+
+use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, OpCode};
+
+/// Longest frame header: 2 bytes, 8 of length, 4 of mask (RFC 6455 section 5.2).
+const MAX_HEADER: usize = 14;
+
+/// Knows where in a stream of frames its last byte lies.
+///
+/// ```text
+///        header complete, payload follows          payload complete
+///  boundary ──────────────────────────► in payload ────────────────► boundary
+///     └─ header cut ─► in header ─────────┘
+///
+///  anything that is no frame ─► lost: the bytes still pass, but nothing is known about them
+/// ```
+#[derive(Debug, Default)]
+pub struct FrameFollower {
+    /// The beginning of a header that was cut: `header[..have]`, `have < MAX_HEADER`.
+    header: [u8; MAX_HEADER],
+    have: u8,
+    /// Bytes that are missing of the payload of the current frame.
+    payload_left: u64,
+    lost: bool,
+    close_seen: bool,
+}
+
+/// What a piece of the stream brought.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Followed {
+    /// Frames that began in it: whose header was completed.
+    pub frames: u64,
+    /// Of these, final data frames: one for each message.
+    pub messages: u64,
+    /// Length up to the first end of a frame in it, if there is one. 0 if the piece before it ended a frame.
+    pub first_boundary: Option<usize>,
+}
+
+impl FrameFollower {
+    /// Follows the next piece of the stream.
+    pub fn follow(&mut self, bytes: &[u8]) -> Followed {
+        let mut followed = Followed::default();
+        let mut at = 0;
+        if self.is_at_boundary() {
+            followed.first_boundary = Some(0);
+        }
+        while at < bytes.len() && !self.lost {
+            if self.payload_left == 0 {
+                at += self.header(&bytes[at..], &mut followed);
+            }
+            let payload = self.payload_left.min((bytes.len() - at) as u64);
+            self.payload_left -= payload;
+            // Lossless: it is at most the length of a slice.
+            at += payload as usize;
+            if self.is_at_boundary() && followed.first_boundary.is_none() {
+                followed.first_boundary = Some(at);
+            }
+        }
+        followed
+    }
+
+    /// Whether the stream so far ends with a whole frame: another may be put in here.
+    #[must_use]
+    pub fn is_at_boundary(&self) -> bool {
+        self.have == 0 && self.payload_left == 0 && !self.lost
+    }
+
+    /// Whether something came that is no WebSocket frame.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.lost
+    }
+
+    /// Whether a Close frame has begun to pass: after it no other frame may follow (RFC 6455 section 5.5.1).
+    #[must_use]
+    pub fn has_seen_close(&self) -> bool {
+        self.close_seen
+    }
+
+    /// Reads the header at the front of `bytes`, or its rest; returns how many bytes of it are there.
+    fn header(&mut self, bytes: &[u8], followed: &mut Followed) -> usize {
+        let have = usize::from(self.have);
+        let take = bytes.len().min(MAX_HEADER - have);
+        self.header[have..have + take].copy_from_slice(&bytes[..take]);
+        let mut cursor = Cursor::new(&self.header[..have + take]);
+        match FrameHeader::parse(&mut cursor) {
+            Ok(Some((header, payload))) => {
+                let len = cursor.position() as usize;
+                self.have = 0;
+                self.payload_left = payload;
+                followed.frames += 1;
+                match header.opcode {
+                    OpCode::Control(Control::Close) => self.close_seen = true,
+                    OpCode::Data(_) if header.is_final => followed.messages += 1,
+                    _ => {}
+                }
+                // Not `header.len(payload)`: that is the shortest encoding, which a peer need not use.
+                len - have
+            }
+            Ok(None) => {
+                // Lossless: below MAX_HEADER, for a whole header would have been understood.
+                self.have = (have + take) as u8;
+                take
+            }
+            Err(_) => {
+                self.lost = true;
+                0
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_tungstenite::tungstenite::protocol::frame::coding::Data;
+
+    use super::*;
+
+    fn frame(opcode: OpCode, is_final: bool, mask: Option<[u8; 4]>, len: usize) -> Vec<u8> {
+        let header = FrameHeader {
+            is_final,
+            opcode,
+            mask,
+            ..FrameHeader::default()
+        };
+        let mut bytes = Vec::new();
+        header.format(len as u64, &mut bytes).unwrap();
+        bytes.resize(bytes.len() + len, 0x55);
+        bytes
+    }
+
+    fn stream() -> (Vec<u8>, Vec<usize>) {
+        let frames = [
+            frame(OpCode::Data(Data::Text), true, Some([1, 2, 3, 4]), 5),
+            frame(OpCode::Data(Data::Binary), false, None, 0),
+            frame(OpCode::Control(Control::Ping), true, None, 125),
+            frame(OpCode::Data(Data::Continue), true, Some([0; 4]), 126),
+            frame(OpCode::Data(Data::Binary), true, None, 65_536),
+            frame(OpCode::Control(Control::Close), true, None, 2),
+        ];
+        let mut ends = Vec::new();
+        let mut bytes = Vec::new();
+        for frame in frames {
+            bytes.extend(frame);
+            ends.push(bytes.len());
+        }
+        (bytes, ends)
+    }
+
+    #[test]
+    fn boundaries_and_counts_hold_however_the_stream_is_cut() {
+        let (bytes, ends) = stream();
+        for size in [1, 2, 3, 5, 7, 13, 14, 64, 127, 1000, 65_535, 65_536, bytes.len()] {
+            let mut follower = FrameFollower::default();
+            let (mut frames, mut messages, mut at) = (0, 0, 0);
+            for piece in bytes.chunks(size) {
+                let expected = if at == 0 || ends.contains(&at) {
+                    Some(0)
+                } else {
+                    ends.iter()
+                        .find(|end| at < **end && **end <= at + piece.len())
+                        .map(|end| end - at)
+                };
+                let followed = follower.follow(piece);
+                assert_eq!(followed.first_boundary, expected, "pieces of {size}, at {at}");
+                at += piece.len();
+                frames += followed.frames;
+                messages += followed.messages;
+                assert_eq!(
+                    follower.is_at_boundary(),
+                    ends.contains(&at),
+                    "pieces of {size}, at {at}"
+                );
+            }
+            assert_eq!((frames, messages), (6, 3));
+            assert!(follower.has_seen_close());
+        }
+    }
+
+    #[test]
+    fn what_is_no_frame_is_passed_and_never_a_boundary() {
+        let mut follower = FrameFollower::default();
+        let followed = follower.follow(&[0x8b, 0, 0, 0]);
+        assert!(follower.is_lost() && !follower.is_at_boundary());
+        assert_eq!(
+            (followed.frames, follower.follow(b"anything")),
+            (0, Followed::default())
+        );
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(pieces in proptest::collection::vec(proptest::collection::vec(0_u8.., 0..40), 0..20)) {
+            let mut follower = FrameFollower::default();
+            for piece in pieces {
+                let followed = follower.follow(&piece);
+                proptest::prop_assert!(followed.first_boundary.is_none_or(|end| end <= piece.len()));
+            }
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! What happens on a connection: HTTP, upgrade, tunnel.
+
+mod body;
+mod census;
+mod connection;
+mod control;
+mod error;
+mod forward;
+mod frames;
+mod handshake;
+mod headers;
+mod life;
+mod policy;
+mod registry;
+mod relay;
+mod reload;
+mod service;
+mod settings;
+mod tunnel;
+mod upgrade;
+mod worker;
+
+pub use census::{ConnectionReport, HeadReport, WorkerCensus};
+pub use connection::serve_connection;
+pub use control::{Command, NoWorkers, WorkerHandle, Workers};
+pub use frames::{Followed, FrameFollower};
+pub use life::{Life, LifePhase};
+pub use policy::PolicySwitch;
+pub use registry::{ConnectionRecord, Phase, Registry};
+pub use reload::{ReloadError, Reloaded, Reloader};
+pub use settings::{Settings, Shared};
+pub use worker::{TICK, WorkerContext};

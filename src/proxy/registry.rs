@@ -1,0 +1,207 @@
+//! The connections of one worker, and what can be said to them from outside.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::task::{Context, Waker};
+
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+
+use crate::labels::{CloseReason, Direction};
+use crate::metrics::GaugeGuard;
+use crate::slab::{HeadSlot, HeldHead};
+
+/// Where a connection stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// TLS is being negotiated.
+    Handshake,
+    /// It speaks HTTP.
+    Http,
+    /// It is a tunnel.
+    Tunnel,
+}
+
+/// What a tunnel is told to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Send Close 1001 to both sides at the next frame boundary, and end when they have answered.
+    Close(CloseReason),
+    /// End now.
+    End(CloseReason),
+}
+
+/// The heads that a tunnel holds.
+#[derive(Debug, Default)]
+pub(crate) struct Heads {
+    pub(crate) downstream: Option<HeldHead>,
+    pub(crate) upstream: Option<HeldHead>,
+}
+
+/// Bytes and frames of one direction of a tunnel.
+#[derive(Debug, Default)]
+pub(crate) struct Traffic {
+    pub(crate) bytes: Cell<u64>,
+    pub(crate) frames: Cell<u64>,
+}
+
+/// What is known of a connection by others than itself: the registry's view of it.
+#[derive(Debug)]
+pub struct ConnectionRecord {
+    pub(crate) id: u64,
+    pub(crate) peer: SocketAddr,
+    pub(crate) since: Instant,
+    pub(crate) phase: Cell<Phase>,
+    /// In the phase Http: the slice that a head would be cut from.
+    pub(crate) slot: RefCell<Option<Rc<HeadSlot>>>,
+    /// In the phase Tunnel: the path of the upgrade request.
+    pub(crate) path: RefCell<Box<str>>,
+    /// In the phase Tunnel: the held heads, `None` if there are none.
+    pub(crate) heads: RefCell<Option<Box<Heads>>>,
+    pub(crate) to_upstream: Traffic,
+    pub(crate) to_downstream: Traffic,
+    /// The worker's tick when something last moved.
+    pub(crate) active: Cell<u32>,
+    order: Cell<Option<Order>>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl ConnectionRecord {
+    pub(crate) fn traffic(&self, direction: Direction) -> &Traffic {
+        match direction {
+            Direction::ToUpstream => &self.to_upstream,
+            Direction::ToDownstream => &self.to_downstream,
+        }
+    }
+
+    pub(crate) fn order(&self) -> Option<Order> {
+        self.order.get()
+    }
+
+    /// Gives an order; one to end outranks one to close, which outranks none.
+    pub(crate) fn give(&self, order: Order) {
+        match (self.order.get(), order) {
+            (None, _) | (Some(Order::Close(_)), Order::End(_)) => self.order.set(Some(order)),
+            _ => return,
+        }
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// The task to wake when an order is given.
+    pub(crate) fn watch(&self, cx: &Context<'_>) {
+        let mut waker = self.waker.borrow_mut();
+        if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+        }
+    }
+
+    /// Lets go of everything that is held for `pin`; returns how many heads that were.
+    fn release(&self) -> usize {
+        if let Some(slot) = &*self.slot.borrow() {
+            slot.release();
+        }
+        let heads = self.heads.take();
+        heads.map_or(0, |heads| {
+            usize::from(heads.downstream.is_some()) + usize::from(heads.upstream.is_some())
+        })
+    }
+}
+
+/// A connection's place in the registry; it leaves when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Registration {
+    pub(crate) record: Rc<ConnectionRecord>,
+    registry: Rc<Registry>,
+    _open: GaugeGuard,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.registry.records.borrow_mut().remove(&self.record.id);
+    }
+}
+
+/// The connections of one worker.
+#[derive(Debug)]
+pub struct Registry {
+    /// A tree gives memory back when connections leave; a vector or a hash table would keep its peak.
+    records: RefCell<BTreeMap<u64, Rc<ConnectionRecord>>>,
+    next_id: Cell<u64>,
+    /// Number of workers, so that ids are unique among them.
+    stride: u64,
+}
+
+impl Registry {
+    /// For worker `worker` of `workers`.
+    #[must_use]
+    pub fn new(worker: usize, workers: usize) -> Rc<Self> {
+        Rc::new(Self {
+            records: RefCell::default(),
+            next_id: Cell::new(worker as u64 + 1),
+            stride: workers as u64,
+        })
+    }
+
+    pub(crate) fn register(
+        self: &Rc<Self>,
+        peer: SocketAddr,
+        open: GaugeGuard,
+        permit: OwnedSemaphorePermit,
+    ) -> Registration {
+        let id = self.next_id.get();
+        self.next_id.set(id + self.stride);
+        let record = Rc::new(ConnectionRecord {
+            id,
+            peer,
+            since: Instant::now(),
+            phase: Cell::new(Phase::Handshake),
+            slot: RefCell::default(),
+            path: RefCell::default(),
+            heads: RefCell::default(),
+            to_upstream: Traffic::default(),
+            to_downstream: Traffic::default(),
+            active: Cell::new(0),
+            order: Cell::new(None),
+            waker: RefCell::default(),
+        });
+        self.records.borrow_mut().insert(id, Rc::clone(&record));
+        Registration {
+            record,
+            registry: Rc::clone(self),
+            _open: open,
+            _permit: permit,
+        }
+    }
+
+    /// Calls `each` for every connection, which must not leave during that.
+    pub(crate) fn for_each(&self, mut each: impl FnMut(&ConnectionRecord)) {
+        for record in self.records.borrow().values() {
+            each(record);
+        }
+    }
+
+    /// Going to `copy`: releases every held head and remembered slice; returns how many heads were held.
+    pub fn release_heads(&self) -> usize {
+        let mut released = 0;
+        self.for_each(|record| released += record.release());
+        released
+    }
+
+    /// Connections that are there.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.records.borrow().len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.records.borrow().is_empty()
+    }
+}

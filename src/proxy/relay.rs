@@ -1,0 +1,215 @@
+//! One direction of a tunnel.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::AsyncWrite;
+
+use super::frames::FrameFollower;
+use super::registry::ConnectionRecord;
+use super::worker::WorkerContext;
+use crate::labels::Direction;
+use crate::slab::SliceRead;
+
+/// Close with code 1001, going away (RFC 6455 section 7.4.1), as a server sends it.
+const CLOSE_BY_SERVER: [u8; 4] = [0x88, 0x02, 0x03, 0xe9];
+/// The same as a client sends it, masked (section 5.3). The payload is no secret, so the mask need not be random.
+const CLOSE_BY_CLIENT: [u8; 8] = [0x88, 0x82, b'h', b'p', b'i', b'n', b'h' ^ 0x03, b'p' ^ 0xe9];
+
+/// What became of a Close that this proxy is to send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Close {
+    /// None is asked for.
+    No,
+    /// It goes out at the next frame boundary.
+    Wanted,
+    /// It is out, or the peer's own was: no frame may follow it, what still comes is read and dropped.
+    Sent,
+}
+
+/// Which step of a relay failed.
+#[derive(Debug)]
+pub(super) enum RelayError {
+    /// Reading from the side that it comes from.
+    Read(io::Error),
+    /// Writing to the side that it goes to.
+    Write(io::Error),
+}
+
+/// One direction of a tunnel: no buffer while idle, and none but the rest of a blocked write otherwise.
+///
+/// A relay that cannot write does not read. What waits is a copy of exactly its size under either head policy: only
+/// heads pin.
+#[derive(Debug)]
+pub(super) struct Relay {
+    direction: Direction,
+    follower: FrameFollower,
+    /// What the writing side has not taken, and how much of it it took since.
+    blocked: Box<[u8]>,
+    blocked_sent: usize,
+    close: Close,
+    /// Nothing more will be read.
+    ended: bool,
+}
+
+impl Relay {
+    /// Begins with `head`, which goes before anything else.
+    pub(super) fn new(
+        direction: Direction,
+        head: Box<[u8]>,
+        worker: &WorkerContext,
+        record: &ConnectionRecord,
+    ) -> Self {
+        let mut relay = Self {
+            direction,
+            follower: FrameFollower::default(),
+            blocked: Box::default(),
+            blocked_sent: 0,
+            close: Close::No,
+            ended: false,
+        };
+        relay.follow(&head, worker, record);
+        relay.blocked = head;
+        relay
+    }
+
+    /// Sends Close 1001 at the next frame boundary, unless the peer's own Close passes before.
+    pub(super) fn close(&mut self) {
+        if self.close == Close::No {
+            self.close = Close::Wanted;
+        }
+    }
+
+    /// Whether a Close frame has come from the side that is read.
+    pub(super) fn has_seen_close(&self) -> bool {
+        self.follower.has_seen_close()
+    }
+
+    /// Whether the side that is read has ended its stream, or need not be read further.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Moves what can be moved; ready when the end of the stream was passed on. May be polled again after that.
+    pub(super) fn poll<R, W>(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut R,
+        to: &mut W,
+        worker: &WorkerContext,
+        record: &ConnectionRecord,
+    ) -> Poll<Result<(), RelayError>>
+    where
+        R: SliceRead,
+        W: AsyncWrite + Unpin,
+    {
+        loop {
+            ready!(self.poll_send_blocked(cx, to)).map_err(RelayError::Write)?;
+            // TLS keeps the rest of a blocked write itself: nothing is read before that has gone.
+            ready!(Pin::new(&mut *to).poll_flush(cx)).map_err(RelayError::Write)?;
+            if self.close == Close::Wanted && self.follower.is_at_boundary() {
+                self.put_close(&[], self.follower.has_seen_close());
+                continue;
+            }
+            if self.ended || self.is_closed() {
+                self.ended = true;
+                return Pin::new(&mut *to).poll_shutdown(cx).map_err(RelayError::Write);
+            }
+            match ready!(from.poll_read_slice(cx, worker.relay_buffer)) {
+                Ok(Some(slice)) => {
+                    record.active.set(worker.tick.get());
+                    self.pass(cx, &slice, to, worker, record).map_err(RelayError::Write)?;
+                }
+                Ok(None) => self.ended = true,
+                // TLS ended without close_notify: a WebSocket has an end of its own, so nothing is lost by that.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => self.ended = true,
+                Err(error) => return Poll::Ready(Err(RelayError::Read(error))),
+            }
+        }
+    }
+
+    /// Whether nothing more needs to be read because this proxy closes: its Close went one way and the peer's came the
+    /// other way, or would not be recognized.
+    fn is_closed(&self) -> bool {
+        match self.close {
+            Close::No => false,
+            Close::Wanted => self.follower.is_lost(),
+            Close::Sent => self.follower.has_seen_close() || self.follower.is_lost(),
+        }
+    }
+
+    /// Forwards `bytes`. What `to` does not take is kept; what follows a Close is dropped.
+    fn pass<W: AsyncWrite + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut bytes: &[u8],
+        to: &mut W,
+        worker: &WorkerContext,
+        record: &ConnectionRecord,
+    ) -> io::Result<()> {
+        if self.close == Close::Sent {
+            self.follower.follow(bytes);
+            return Ok(());
+        }
+        let frame_is_close = self.follower.has_seen_close();
+        let boundary = self
+            .follow(bytes, worker, record)
+            .filter(|_| self.close == Close::Wanted);
+        if let Some(boundary) = boundary {
+            bytes = &bytes[..boundary];
+        }
+        while !bytes.is_empty() {
+            match Pin::new(&mut *to).poll_write(cx, bytes)? {
+                Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(sent) => bytes = &bytes[sent..],
+                Poll::Pending => break,
+            }
+        }
+        if boundary.is_some() {
+            self.put_close(bytes, frame_is_close);
+        } else if !bytes.is_empty() {
+            self.blocked = bytes.into();
+        }
+        Ok(())
+    }
+
+    /// Queues Close behind the `rest` of the last frame, unless that frame is a Close already.
+    fn put_close(&mut self, rest: &[u8], frame_is_close: bool) {
+        let close: &[u8] = match self.direction {
+            _ if frame_is_close => &[],
+            Direction::ToUpstream => &CLOSE_BY_CLIENT,
+            Direction::ToDownstream => &CLOSE_BY_SERVER,
+        };
+        self.blocked = [rest, close].concat().into();
+        self.close = Close::Sent;
+    }
+
+    /// Follows and counts `bytes`; returns where in them a frame first ends.
+    fn follow(&mut self, bytes: &[u8], worker: &WorkerContext, record: &ConnectionRecord) -> Option<usize> {
+        let followed = self.follower.follow(bytes);
+        let counters = &worker.counters;
+        let traffic = record.traffic(self.direction);
+        traffic.bytes.set(traffic.bytes.get() + bytes.len() as u64);
+        counters.tunnel_bytes[self.direction].inc_by(bytes.len() as u64);
+        if followed.frames > 0 {
+            traffic.frames.set(traffic.frames.get() + followed.frames);
+            counters.tunnel_frames[self.direction].inc_by(followed.frames);
+            counters.tunnel_messages[self.direction].inc_by(followed.messages);
+        }
+        followed.first_boundary
+    }
+
+    fn poll_send_blocked<W: AsyncWrite + Unpin>(&mut self, cx: &mut Context<'_>, to: &mut W) -> Poll<io::Result<()>> {
+        while self.blocked_sent < self.blocked.len() {
+            let sent = ready!(Pin::new(&mut *to).poll_write(cx, &self.blocked[self.blocked_sent..]))?;
+            if sent == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.blocked_sent += sent;
+        }
+        self.blocked = Box::default();
+        self.blocked_sent = 0;
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,168 @@
+//! Putting another configuration in force, without dropping a connection.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tokio::sync::Mutex;
+
+use super::control::NoWorkers;
+use super::policy::PolicySwitch;
+use super::settings::{Settings, Shared};
+use crate::config::{Config, ConfigError};
+use crate::labels::ReloadResult;
+use crate::metrics::Metrics;
+use crate::tls::{CertificateError, TlsAcceptor};
+use crate::upstream::{Dialer, RootsError, client_config};
+
+/// Why a configuration cannot be put in force. The operator's fault; nothing has changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReloadError {
+    /// The file is faulty.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A certificate cannot be served.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// https servers cannot be checked.
+    #[error(transparent)]
+    Roots(#[from] RootsError),
+    /// The proxy runs without a file.
+    #[error("there is no config file to reload: headpin was started without --config")]
+    NoFile,
+    /// The proxy is ending.
+    #[error(transparent)]
+    NoWorkers(#[from] NoWorkers),
+}
+
+/// What a reload did.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Reloaded {
+    /// Keys whose new values need a restart; everything else is in force.
+    pub needs_restart: Vec<&'static str>,
+    /// Heads that a change of policy released.
+    pub released_heads: usize,
+}
+
+impl Settings {
+    /// Makes ready what `config` says: certificates, servers.
+    ///
+    /// # Errors
+    /// [`ReloadError`], when a file that it names cannot be used.
+    pub fn load(
+        config: Config,
+        generation: u64,
+        acceptor: &TlsAcceptor,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Self, ReloadError> {
+        let tls = if config.tls.certificates.is_empty() {
+            acceptor.self_signed(&config.tls)
+        } else {
+            acceptor.load(&config.tls)?
+        };
+        let client = client_config(&config.upstream, acceptor.provider())?;
+        let dialer = Dialer::new(&config.upstream, config.server.keepalive, client, Arc::clone(metrics));
+        Ok(Self {
+            tls,
+            dialer: Arc::new(dialer),
+            config,
+            generation,
+        })
+    }
+}
+
+/// Reloads the configuration from its file.
+#[derive(Debug)]
+pub struct Reloader {
+    path: Option<PathBuf>,
+    acceptor: TlsAcceptor,
+    shared: Arc<Shared>,
+    policy: Arc<PolicySwitch>,
+    /// One reload at a time.
+    running: Mutex<()>,
+}
+
+impl Reloader {
+    /// For the file at `path`, which the settings in force came from.
+    #[must_use]
+    pub fn new(path: Option<PathBuf>, acceptor: TlsAcceptor, shared: Arc<Shared>, policy: Arc<PolicySwitch>) -> Self {
+        note_applied(&shared.metrics);
+        Self {
+            path,
+            acceptor,
+            shared,
+            policy,
+            running: Mutex::new(()),
+        }
+    }
+
+    /// The file, and those it names: what to watch.
+    #[must_use]
+    pub fn files(&self) -> Vec<PathBuf> {
+        let settings = self.shared.settings.load();
+        let certificates = settings.config.tls.certificates.iter();
+        let named = certificates.flat_map(|files| [files.cert.clone(), files.key.clone()]);
+        self.path
+            .iter()
+            .cloned()
+            .chain(named)
+            .chain(settings.config.upstream.ca.clone())
+            .collect()
+    }
+
+    /// Reads the file again and puts it in force. A faulty file changes nothing; that is logged and counted.
+    ///
+    /// # Errors
+    /// [`ReloadError`].
+    ///
+    /// # Cancel safety
+    /// Dropped half-way, either nothing or everything but the head policy has changed.
+    pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
+        let _one_at_a_time = self.running.lock().await;
+        let result = self.try_reload().await;
+        let reloads = &self.shared.metrics.config_reloads_total;
+        match &result {
+            Ok(Reloaded { needs_restart, .. }) => {
+                reloads[ReloadResult::Applied].inc();
+                note_applied(&self.shared.metrics);
+                if needs_restart.is_empty() {
+                    tracing::info!("config reloaded");
+                } else {
+                    tracing::warn!(
+                        keys = needs_restart.join(", "),
+                        "config reloaded, but these keys need a restart"
+                    );
+                }
+            }
+            Err(error) => {
+                reloads[ReloadResult::Refused].inc();
+                tracing::error!(
+                    error = error as &dyn std::error::Error,
+                    "config not reloaded, nothing has changed"
+                );
+            }
+        }
+        result
+    }
+
+    async fn try_reload(&self) -> Result<Reloaded, ReloadError> {
+        let path = self.path.as_ref().ok_or(ReloadError::NoFile)?;
+        let config = Config::load(path)?;
+        let current = self.shared.settings.load_full();
+        let needs_restart = current.config.needs_restart(&config);
+        let policy = config.head_policy;
+        let settings = Settings::load(config, current.generation + 1, &self.acceptor, &self.shared.metrics)?;
+        self.shared.settings.store(Arc::new(settings));
+        let released_heads = self.policy.set(policy).await?;
+        Ok(Reloaded {
+            needs_restart,
+            released_heads,
+        })
+    }
+}
+
+fn note_applied(metrics: &Metrics) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    metrics.config_last_applied_timestamp_seconds.set(now.as_secs_f64());
+}

@@ -1,0 +1,179 @@
+//! The tunnel: two relays in one small task.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use tokio::net::TcpStream;
+
+use super::registry::{Heads, Order, Phase, Registration};
+use super::relay::{Relay, RelayError};
+use super::upgrade::UpstreamHalf;
+use super::worker::WorkerContext;
+use crate::labels::{CloseReason, Direction};
+use crate::metrics::GaugeGuard;
+use crate::slab::{Head, SlabReader};
+use crate::tls::SlabStream;
+use crate::upstream::UpstreamStream;
+
+/// What lives after the upgrade, as a task of its own.
+///
+/// A hand-written future: an async fn would hold what it is given twice. While idle it costs this struct, the TLS
+/// session and the two sockets, and no buffer.
+#[derive(Debug)]
+pub(crate) struct Tunnel {
+    downstream: SlabStream<TcpStream>,
+    upstream: SlabReader<UpstreamStream>,
+    to_upstream: Relay,
+    to_downstream: Relay,
+    registration: Registration,
+    worker: Rc<WorkerContext>,
+    /// What began the end.
+    cause: Option<CloseReason>,
+    _open: GaugeGuard,
+}
+
+impl Tunnel {
+    /// Joins both halves. Both heads go first, each its way; under `pin` they are held from now on.
+    pub(crate) fn new(
+        downstream: SlabStream<TcpStream>,
+        downstream_head: Head,
+        upstream: UpstreamHalf,
+        registration: Registration,
+        worker: Rc<WorkerContext>,
+    ) -> Self {
+        let UpstreamHalf {
+            stream,
+            head: upstream_head,
+            path,
+        } = upstream;
+        let record = &registration.record;
+        let to_upstream = Relay::new(Direction::ToUpstream, downstream_head.bytes().into(), &worker, record);
+        let to_downstream = Relay::new(Direction::ToDownstream, upstream_head.bytes().into(), &worker, record);
+        let heads = Heads {
+            downstream: downstream_head.into_held(),
+            upstream: upstream_head.into_held(),
+        };
+        if heads.downstream.is_some() || heads.upstream.is_some() {
+            record.heads.replace(Some(Box::new(heads)));
+        }
+        record.slot.replace(None);
+        record.path.replace(path);
+        record.phase.set(Phase::Tunnel);
+        record.active.set(worker.tick.get());
+        let open = GaugeGuard::new(&worker.shared.metrics.tunnels_open);
+        Self {
+            downstream,
+            upstream: stream,
+            to_upstream,
+            to_downstream,
+            registration,
+            worker,
+            cause: None,
+            _open: open,
+        }
+    }
+
+    /// Polls both directions; ready with what began the end, when there is nothing more to do.
+    fn poll_relays(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
+        let Self {
+            downstream,
+            upstream,
+            to_upstream,
+            to_downstream,
+            registration,
+            worker,
+            cause,
+            ..
+        } = self;
+        let record = &registration.record;
+        match record.order() {
+            Some(Order::End(reason)) => return Poll::Ready(reason),
+            Some(Order::Close(reason)) => {
+                cause.get_or_insert(reason);
+                to_upstream.close();
+                to_downstream.close();
+            }
+            None => {}
+        }
+        let up = to_upstream.poll(cx, downstream, upstream, worker, record);
+        note(cause, to_upstream, CloseReason::ClientClose, CloseReason::ClientEnd);
+        let down = to_downstream.poll(cx, upstream, downstream, worker, record);
+        note(
+            cause,
+            to_downstream,
+            CloseReason::UpstreamClose,
+            CloseReason::UpstreamEnd,
+        );
+        match (up, down) {
+            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Poll::Ready(cause.unwrap_or(CloseReason::ClientEnd)),
+            (Poll::Ready(Err(error)), _) => Poll::Ready(cause.unwrap_or(failed(Direction::ToUpstream, &error))),
+            (_, Poll::Ready(Err(error))) => Poll::Ready(cause.unwrap_or(failed(Direction::ToDownstream, &error))),
+            _ => {
+                if to_upstream.has_seen_close() && to_downstream.has_seen_close() {
+                    // Both have said goodbye: the sweep ends this if one of them never hangs up.
+                    record.give(Order::Close(cause.unwrap_or(CloseReason::ClientClose)));
+                }
+                Poll::Pending
+            }
+        }
+    }
+}
+
+/// The first of the two sides that closes or ends is the cause.
+fn note(cause: &mut Option<CloseReason>, relay: &Relay, close: CloseReason, end: CloseReason) {
+    if cause.is_none() {
+        *cause = match (relay.has_seen_close(), relay.has_ended()) {
+            (true, _) => Some(close),
+            (false, true) => Some(end),
+            (false, false) => None,
+        };
+    }
+}
+
+fn failed(direction: Direction, error: &RelayError) -> CloseReason {
+    let (reason, error) = match (direction, error) {
+        (Direction::ToUpstream, RelayError::Read(error)) | (Direction::ToDownstream, RelayError::Write(error)) => {
+            (CloseReason::ClientError, error)
+        }
+        (Direction::ToUpstream, RelayError::Write(error)) | (Direction::ToDownstream, RelayError::Read(error)) => {
+            (CloseReason::UpstreamError, error)
+        }
+    };
+    tracing::debug!(error = error as &dyn std::error::Error, %reason, "a tunnel broke");
+    reason
+}
+
+impl Future for Tunnel {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        this.registration.record.watch(cx);
+        this.poll_relays(cx).map(|reason| this.cause = Some(reason))
+    }
+}
+
+impl Drop for Tunnel {
+    fn drop(&mut self) {
+        // Dropped without an end of its own: the worker's runtime goes down.
+        let reason = self.cause.unwrap_or(CloseReason::Abandoned);
+        let record = &self.registration.record;
+        let metrics = &self.worker.shared.metrics;
+        let seconds = record.since.elapsed().as_secs_f64();
+        metrics.tunnels_closed_total[reason].inc();
+        metrics.tunnel_seconds.observe(seconds);
+        tracing::info!(
+            target: "headpin::access",
+            connection = record.id,
+            peer = %record.peer,
+            path = %record.path.borrow(),
+            to_upstream_bytes = record.to_upstream.bytes.get(),
+            to_downstream_bytes = record.to_downstream.bytes.get(),
+            seconds,
+            %reason,
+            "tunnel"
+        );
+    }
+}
