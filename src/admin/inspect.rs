@@ -1,0 +1,60 @@
+//! Looking: metrics, slabs, connections, memory.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use prometheus::TextEncoder;
+use serde_json::{Value, json};
+
+use super::AdminState;
+use super::routes::problem;
+use crate::memory::{self, AllocatorNumbers};
+use crate::proxy::{ConnectionReport, NoWorkers, WorkerCensus};
+use crate::slab::SlabReport;
+
+pub(super) async fn metrics(State(state): State<AdminState>) -> Response {
+    memory::refresh(&state.metrics, &state.trend);
+    match TextEncoder::new().encode_to_string(&state.registry.gather()) {
+        Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
+        Err(error) => problem(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+    }
+}
+
+pub(super) async fn slabs(State(state): State<AdminState>) -> Result<Json<Value>, NoWorkers> {
+    let slabs: Vec<SlabReport> = census(&state).await?.flat_map(|worker| worker.slabs).collect();
+    let pinned = slabs.iter().filter(|slab| slab.is_pinned());
+    let pinned_bytes: usize = pinned.clone().map(|slab| slab.capacity_bytes).sum();
+    let head_bytes: usize = pinned.map(|slab| slab.head_bytes).sum();
+    // Without a byte of head there is nothing to divide by: an amplification without bound.
+    let amplification = (head_bytes > 0).then(|| pinned_bytes as f64 / head_bytes as f64);
+    Ok(Json(json!({
+        "pinned_bytes": pinned_bytes,
+        "pinning_head_bytes": head_bytes,
+        "amplification": amplification,
+        "slabs": slabs,
+    })))
+}
+
+pub(super) async fn connections(State(state): State<AdminState>) -> Result<Json<Value>, NoWorkers> {
+    let connections: Vec<ConnectionReport> = census(&state).await?.flat_map(|worker| worker.connections).collect();
+    Ok(Json(json!({ "connections": connections })))
+}
+
+pub(super) async fn memory(State(state): State<AdminState>) -> Json<Value> {
+    Json(json!({
+        "resident_bytes": memory::resident_bytes(),
+        "allocator": AllocatorNumbers::read(),
+        "trend": state.trend.report(),
+    }))
+}
+
+async fn census(state: &AdminState) -> Result<impl Iterator<Item = WorkerCensus>, NoWorkers> {
+    Ok(state.workers.census().await?.into_iter())
+}
+
+impl IntoResponse for NoWorkers {
+    fn into_response(self) -> Response {
+        problem(StatusCode::SERVICE_UNAVAILABLE, self.to_string())
+    }
+}

@@ -1,0 +1,64 @@
+//! Which path is answered by what.
+
+use axum::Router;
+use axum::http::{Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, http::header};
+use serde_json::json;
+
+use super::{AdminState, inspect, probes, steer};
+
+/// Body of an error: what is wrong and what to do.
+pub(super) fn problem(status: StatusCode, error: impl Into<String>) -> Response {
+    (status, Json(json!({ "error": error.into() }))).into_response()
+}
+
+pub(super) fn router(state: AdminState) -> Router {
+    Router::new()
+        .route("/", get(index))
+        .route("/metrics", get(inspect::metrics))
+        .route("/livez", get(probes::live))
+        .route("/readyz", get(probes::ready))
+        .route("/api/slabs", get(inspect::slabs))
+        .route("/api/connections", get(inspect::connections))
+        .route("/api/memory", get(inspect::memory))
+        .route("/api/head_policy", get(steer::head_policy).put(steer::set_head_policy))
+        .route("/api/reload", post(steer::reload))
+        .route("/api/drain", post(steer::drain))
+        .method_not_allowed_fallback(wrong_method)
+        .fallback(unknown)
+        .with_state(state)
+}
+
+async fn index() -> impl IntoResponse {
+    let text = concat!(
+        "headpin ",
+        env!("CARGO_PKG_VERSION"),
+        "\n\n",
+        "GET  /metrics            every series, for Prometheus\n",
+        "GET  /livez /readyz      probes\n",
+        "GET  /api/slabs          every live slab and who pins it\n",
+        "GET  /api/connections    every connection\n",
+        "GET  /api/memory         allocator, resident set, usage trend\n",
+        "GET  /api/head_policy    the policy in force\n",
+        "PUT  /api/head_policy    {\"head_policy\": \"copy\"} or {\"head_policy\": \"pin\"}\n",
+        "POST /api/reload         read the config file again\n",
+        "POST /api/drain          stop accepting, close every tunnel with 1001, exit\n",
+    );
+    ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text)
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> Response {
+    problem(
+        StatusCode::METHOD_NOT_ALLOWED,
+        format!("{} does not take {method}; GET / lists what does", uri.path()),
+    )
+}
+
+async fn unknown(uri: Uri) -> Response {
+    problem(
+        StatusCode::NOT_FOUND,
+        format!("there is no {}; GET / lists what is there", uri.path()),
+    )
+}

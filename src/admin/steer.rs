@@ -1,0 +1,55 @@
+//! Changing: policy, config, life.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::AdminState;
+use super::routes::problem;
+use crate::labels::HeadPolicy;
+use crate::proxy::{LifePhase, NoWorkers, ReloadError};
+
+/// What `PUT /api/head_policy` takes.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    head_policy: String,
+}
+
+pub(super) async fn head_policy(State(state): State<AdminState>) -> Response {
+    Json(json!({ "head_policy": state.policy.get().await })).into_response()
+}
+
+pub(super) async fn set_head_policy(State(state): State<AdminState>, body: Bytes) -> Response {
+    let wanted = serde_json::from_slice::<Wanted>(&body).map_err(|error| error.to_string());
+    let policy = wanted.and_then(|wanted| wanted.head_policy.parse::<HeadPolicy>().map_err(|e| e.to_string()));
+    match policy {
+        Ok(policy) => match state.policy.set(policy).await {
+            Ok(released) => Json(json!({ "head_policy": policy, "released_heads": released })).into_response(),
+            Err(error) => error.into_response(),
+        },
+        Err(why) => problem(
+            StatusCode::BAD_REQUEST,
+            format!("{why}; the body must be {{\"head_policy\": \"copy\"}} or {{\"head_policy\": \"pin\"}}"),
+        ),
+    }
+}
+
+pub(super) async fn reload(State(state): State<AdminState>) -> Response {
+    match state.reloader.reload().await {
+        Ok(reloaded) => Json(reloaded).into_response(),
+        Err(ReloadError::NoWorkers(error)) => NoWorkers::into_response(error),
+        Err(error @ ReloadError::NoFile) => problem(StatusCode::CONFLICT, error.to_string()),
+        Err(error) => problem(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()),
+    }
+}
+
+pub(super) async fn drain(State(state): State<AdminState>) -> Response {
+    state.life.enter(LifePhase::Draining);
+    state.metrics.draining.set(1);
+    (StatusCode::ACCEPTED, Json(json!({ "draining": true }))).into_response()
+}

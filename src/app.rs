@@ -1,0 +1,271 @@
+//! The one place where everything is put together: a [`Config`] becomes bound sockets and running threads.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use arc_swap::ArcSwap;
+use prometheus::Registry;
+use tokio::sync::Semaphore;
+
+use crate::admin::{self, AdminState};
+use crate::config::Config;
+use crate::config::watch::{Watch, WatchError, watch};
+use crate::memory::Trend;
+use crate::metrics::Metrics;
+use crate::proxy::{Life, LifePhase, PolicySwitch, ReloadError, Reloaded, Reloader, Settings, Shared, Workers};
+use crate::server::{WorkerSettings, WorkerThread};
+use crate::sockets;
+use crate::tls::TlsAcceptor;
+
+/// File descriptors that are not for connections: listeners, event queues, logs, admin clients, config files.
+const RESERVED_FILES: u64 = 200;
+/// Each connection has a socket to the client and one to the upstream.
+const FILES_PER_CONNECTION: u64 = 2;
+
+/// Why the proxy cannot start. The operator's fault.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address} (set {key} to another address, or end what listens there)")]
+    Listen {
+        /// Which address.
+        address: SocketAddr,
+        /// The config key it comes from.
+        key: &'static str,
+        /// What the kernel says.
+        #[source]
+        source: io::Error,
+    },
+    /// The config names something that cannot be used.
+    #[error(transparent)]
+    Settings(#[from] ReloadError),
+    /// No randomness for ticket keys.
+    #[error("TLS cannot be set up")]
+    Tls(#[from] rustls::Error),
+    /// A series has a name twice: the registry was used before.
+    #[error("metrics cannot be registered")]
+    Metrics(#[from] prometheus::Error),
+    /// No thread or event queue.
+    #[error("a thread cannot be started")]
+    Thread(#[source] io::Error),
+    /// The limit on open files is too low for a single connection.
+    #[error("the limit on open files is {limit}, too low; raise it (ulimit -n) to at least {}", RESERVED_FILES * 2)]
+    Files {
+        /// The hard limit.
+        limit: u64,
+    },
+}
+
+/// A running proxy.
+#[derive(Debug)]
+pub struct Running {
+    /// Where clients connect.
+    pub proxy_address: SocketAddr,
+    /// Where the admin endpoints are.
+    pub admin_address: SocketAddr,
+    /// Every series.
+    pub metrics: Arc<Metrics>,
+    /// Asked for slabs and connections.
+    pub workers: Workers,
+    /// The policy in force.
+    pub policy: Arc<PolicySwitch>,
+    reloader: Arc<Reloader>,
+    life: Life,
+    threads: Vec<WorkerThread>,
+    admin: JoinHandle<()>,
+}
+
+/// How a proxy ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    /// Connections that were still open at the end of the grace.
+    pub abandoned: usize,
+    /// Workers that panicked.
+    pub panicked: usize,
+}
+
+/// Binds both addresses and starts all threads. `path` is the file that `config` came from, for reloads.
+///
+/// # Errors
+/// [`StartError`]; then nothing runs.
+pub fn start(config: Config, path: Option<PathBuf>) -> Result<Running, StartError> {
+    let registry = Registry::new();
+    let metrics = Metrics::register(&registry)?;
+    let trend = Arc::new(Trend::default());
+    let acceptor = TlsAcceptor::new()?;
+    let life = Life::default();
+    let connections = connections(&config)?;
+    let (workers, policy, grace) = (
+        config.server.workers.get(),
+        config.head_policy,
+        config.server.drain_grace,
+    );
+    let requests = config.http.max_requests.get();
+
+    let mut listeners = Vec::with_capacity(workers);
+    let mut address = config.server.listen;
+    for _ in 0..workers {
+        let listener = sockets::listen_shared(address);
+        let bound = listener.and_then(|listener| listener.local_addr().map(|address| (listener, address)));
+        let (listener, bound) = bound.map_err(|source| StartError::Listen {
+            address,
+            key: "server.listen",
+            source,
+        })?;
+        // Port 0 is chosen once; the others share it.
+        address = bound;
+        listeners.push(listener);
+    }
+    let admin_listen = config.admin.listen;
+    let listen_error = |source| StartError::Listen {
+        address: admin_listen,
+        key: "admin.listen",
+        source,
+    };
+    let admin_listener = sockets::listen_alone(admin_listen).map_err(listen_error)?;
+    let admin_address = admin_listener.local_addr().map_err(listen_error)?;
+
+    let settings = Settings::load(config, 0, &acceptor, &metrics)?;
+    let shared = Arc::new(Shared {
+        settings: ArcSwap::from_pointee(settings),
+        metrics: Arc::clone(&metrics),
+        connections: Arc::new(Semaphore::new(connections)),
+        requests: Arc::new(Semaphore::new(requests)),
+    });
+    let mut threads = Vec::with_capacity(workers);
+    for (index, listener) in listeners.into_iter().enumerate() {
+        let settings = WorkerSettings {
+            index,
+            workers,
+            listener,
+            policy,
+            shared: Arc::clone(&shared),
+            trend: Arc::clone(&trend),
+            life: life.clone(),
+            grace,
+        };
+        threads.push(WorkerThread::start(settings).map_err(StartError::Thread)?);
+    }
+    let workers = Workers::new(threads.iter().map(WorkerThread::handle).collect());
+    let policy = Arc::new(PolicySwitch::new(policy, workers.clone(), Arc::clone(&metrics)));
+    let reloader = Arc::new(Reloader::new(path, acceptor, shared, Arc::clone(&policy)));
+    let state = AdminState {
+        registry,
+        metrics: Arc::clone(&metrics),
+        trend,
+        workers: workers.clone(),
+        policy: Arc::clone(&policy),
+        reloader: Arc::clone(&reloader),
+        life: life.clone(),
+    };
+    let admin = admin::start(admin_listener, state).map_err(StartError::Thread)?;
+    tracing::info!(role = "proxy", %address, "listening");
+    tracing::info!(role = "admin", address = %admin_address, "listening");
+    Ok(Running {
+        proxy_address: address,
+        admin_address,
+        metrics,
+        workers,
+        policy,
+        reloader,
+        life,
+        threads,
+        admin,
+    })
+}
+
+/// How many connections may be open at once.
+fn connections(config: &Config) -> Result<usize, StartError> {
+    let limit = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(1024);
+    let possible = limit.saturating_sub(RESERVED_FILES) / FILES_PER_CONNECTION;
+    if possible == 0 {
+        return Err(StartError::Files { limit });
+    }
+    let possible = usize::try_from(possible)
+        .unwrap_or(Semaphore::MAX_PERMITS)
+        .min(Semaphore::MAX_PERMITS);
+    let wanted = config
+        .server
+        .max_connections
+        .map_or(possible, std::num::NonZeroUsize::get);
+    if wanted > possible {
+        tracing::warn!(
+            wanted,
+            possible,
+            "the limit on open files allows fewer than server.max_connections"
+        );
+    }
+    Ok(wanted.min(possible))
+}
+
+impl Running {
+    /// Reads the config file again; see [`Reloader::reload`].
+    ///
+    /// # Errors
+    /// [`ReloadError`]; then nothing has changed.
+    ///
+    /// # Cancel safety
+    /// As [`Reloader::reload`].
+    pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
+        self.reloader.reload().await
+    }
+
+    /// Calls `on_change` when the config file, or one that it names, has changed; until the result is dropped.
+    ///
+    /// # Errors
+    /// When a folder cannot be watched.
+    pub fn watch(&self, on_change: impl Fn() + Send + 'static) -> Result<Watch, WatchError> {
+        watch(&self.reloader.files(), on_change)
+    }
+
+    /// Begins the drain.
+    pub fn drain(&self) {
+        self.life.enter(LifePhase::Draining);
+        self.metrics.draining.set(1);
+    }
+
+    /// Ends now what is still open.
+    pub fn end(&self) {
+        self.life.enter(LifePhase::Ending);
+    }
+
+    /// Waits until the drain has begun, by [`Self::drain`] or by the admin endpoint.
+    ///
+    /// # Cancel safety
+    /// Safe: it only looks.
+    pub async fn draining(&self) {
+        self.life.entered(LifePhase::Draining).await;
+    }
+
+    /// A handle that can begin the drain and the end while [`Self::ended`] is waited for.
+    #[must_use]
+    pub fn life(&self) -> Life {
+        self.life.clone()
+    }
+
+    /// Waits for the end of all workers, then ends the admin endpoints.
+    ///
+    /// # Cancel safety
+    /// Dropped, the proxy goes on without anybody to wait for it.
+    pub async fn ended(self) -> Ended {
+        let mut ended = Ended {
+            abandoned: 0,
+            panicked: 0,
+        };
+        for thread in self.threads {
+            match thread.ended().await {
+                Some(abandoned) => ended.abandoned += abandoned,
+                None => ended.panicked += 1,
+            }
+        }
+        self.life.enter(LifePhase::Ended);
+        if self.admin.join().is_err() {
+            ended.panicked += 1;
+        }
+        ended
+    }
+}
