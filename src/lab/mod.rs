@@ -1,0 +1,5 @@
+//! The laboratory: what loads a proxy, and what stands behind it.
+
+pub mod pattern;
+pub mod units;
+pub mod upstream;
