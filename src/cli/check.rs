@@ -1,0 +1,31 @@
+//! `headpin check`: is this config good, and what does it say in full?
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::app::StartError;
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::proxy::Settings;
+use crate::tls::TlsAcceptor;
+
+/// Checks a config and prints it with every default filled in
+///
+/// Opens the certificates that it names, but binds and dials nothing. Exit code 64 if it is faulty.
+#[derive(Debug, Args)]
+pub(super) struct CheckCommand {
+    /// The file
+    #[arg(short, long, value_name = "FILE", env = "HEADPIN_CONFIG")]
+    config: PathBuf,
+}
+
+impl CheckCommand {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let config = Config::load(&self.config)?;
+        let metrics = Metrics::register(&prometheus::Registry::new())?;
+        let settings = Settings::load(config, 0, &TlsAcceptor::new()?, &metrics).map_err(StartError::from)?;
+        print!("{}", settings.config.to_toml());
+        Ok(())
+    }
+}

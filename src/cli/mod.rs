@@ -1,0 +1,76 @@
+//! The commands: one file each, from what was typed to what the library needs.
+
+mod certs;
+mod check;
+mod logging;
+mod serve;
+mod signals;
+mod upstream;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::app::StartError;
+use crate::config::ConfigError;
+use crate::proxy::ReloadError;
+
+/// Wrong usage or config (`EX_USAGE` of sysexits.h).
+const EXIT_USAGE: u8 = 64;
+
+/// A TLS WebSocket reverse proxy whose memory you can see, with a toggleable bug: a small head that pins a big slab.
+#[derive(Debug, Parser)]
+#[command(name = "headpin", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::ServeCommand),
+    Check(check::CheckCommand),
+    Certs(certs::CertsCommand),
+    Upstream(upstream::UpstreamCommand),
+}
+
+/// Runs the command that was typed.
+#[must_use]
+pub fn run() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Nobody is left to tell if this fails.
+            let _ = error.print();
+            return if error.use_stderr() {
+                ExitCode::from(EXIT_USAGE)
+            } else {
+                ExitCode::SUCCESS
+            };
+        }
+    };
+    let result = match arguments.command {
+        Command::Serve(command) => command.run(),
+        Command::Check(command) => command.run(),
+        Command::Certs(command) => command.run(),
+        Command::Upstream(command) => command.run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("headpin: {error:#}");
+            ExitCode::from(if is_usage(&error) { EXIT_USAGE } else { 1 })
+        }
+    }
+}
+
+/// Whether the person who typed the command can mend it by typing or configuring something else.
+fn is_usage(error: &anyhow::Error) -> bool {
+    error.is::<ConfigError>()
+        || matches!(
+            error.downcast_ref::<StartError>(),
+            Some(StartError::Settings(
+                ReloadError::Config(_) | ReloadError::Certificate(_) | ReloadError::Roots(_)
+            ))
+        )
+}

@@ -1,0 +1,167 @@
+//! `headpin serve`: the proxy.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::thread;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::logging;
+use super::signals::StopSignals;
+use crate::app::{self, Ended, Running};
+use crate::config::Config;
+use crate::lab::upstream::{self, UpstreamOptions};
+use crate::labels::HeadPolicy;
+use crate::proxy::LifePhase;
+
+/// Runs the proxy
+///
+/// Without --config it runs on an embedded default: a certificate made now, an embedded echo upstream,
+/// https://localhost:8443, and the admin endpoints on http://127.0.0.1:9900.
+///
+/// SIGTERM or SIGINT begins the drain, a second one ends at once. SIGHUP reloads the config, and so does a change of the
+/// file.
+#[derive(Debug, Args)]
+pub(super) struct ServeCommand {
+    /// The config file
+    #[arg(short, long, value_name = "FILE", env = "HEADPIN_CONFIG")]
+    config: Option<PathBuf>,
+    /// The policy to start with, instead of the config's
+    #[arg(long, value_name = "POLICY")]
+    head_policy: Option<HeadPolicy>,
+}
+
+impl ServeCommand {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        serve(self)
+    }
+}
+
+fn serve(command: ServeCommand) -> anyhow::Result<()> {
+    let ServeCommand {
+        config: path,
+        head_policy,
+    } = command;
+    let mut config = path
+        .as_ref()
+        .map_or_else(|| Ok(Config::default()), |path| Config::load(path))?;
+    config.head_policy = head_policy.unwrap_or(config.head_policy);
+    logging::start(&config.log)?;
+
+    let embedded = path.is_none();
+    let stop_upstream = CancellationToken::new();
+    let _upstream = stop_upstream.clone().drop_guard();
+    if embedded {
+        let address = embedded_upstream(stop_upstream)?;
+        config.upstream.servers.push(format!("http://{address}").parse()?);
+    }
+    // Signals and reloads; the workers have threads and runtimes of their own.
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let ended = runtime.block_on(async {
+        let running = app::start(config, path)?;
+        if embedded {
+            say_what_to_try(&running);
+        }
+        attend(running).await
+    })?;
+    if ended.panicked > 0 {
+        bail!("{} threads panicked; the log says why", ended.panicked);
+    }
+    Ok(())
+}
+
+/// Follows signals and file changes until the proxy has ended.
+async fn attend(running: Running) -> anyhow::Result<Ended> {
+    let (changed, mut changes) = mpsc::channel(1);
+    let mut hangups = signal(SignalKind::hangup())?;
+    let mut watching = watch(&running, &changed);
+    let mut stop = StopSignals::listen()?;
+    loop {
+        let by_signal = tokio::select! {
+            () = stop.asked() => break,
+            () = running.draining() => break,
+            _ = hangups.recv() => true,
+            _ = changes.recv() => false,
+        };
+        tracing::info!(
+            by = if by_signal { "SIGHUP" } else { "a change of the file" },
+            "reloading the config"
+        );
+        if running.reload().await.is_ok() {
+            // It may name other files now.
+            drop(watching);
+            watching = watch(&running, &changed);
+        }
+    }
+    running.drain();
+    tracing::info!("draining: no new connections, tunnels are closed with 1001; a second signal ends at once");
+    let life = running.life();
+    let ended = running.ended();
+    tokio::pin!(ended);
+    let ended = tokio::select! {
+        ended = &mut ended => ended,
+        () = stop.asked() => {
+            life.enter(LifePhase::Ending);
+            ended.await
+        }
+    };
+    tracing::info!(abandoned = ended.abandoned, "ended");
+    Ok(ended)
+}
+
+fn watch(running: &Running, changed: &mpsc::Sender<()>) -> Option<crate::config::watch::Watch> {
+    let changed = changed.clone();
+    // A full channel means that a reload is about to happen anyway.
+    let watching = running.watch(move || {
+        let _ = changed.try_send(());
+    });
+    watching
+        .inspect_err(|error| {
+            tracing::warn!(
+                error = error as &dyn std::error::Error,
+                "the config is not watched; reload it by SIGHUP"
+            );
+        })
+        .ok()
+}
+
+/// Starts the demo upstream on a thread of its own; returns its address.
+fn embedded_upstream(stop: CancellationToken) -> anyhow::Result<SocketAddr> {
+    let listener =
+        std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no port for the embedded upstream")?;
+    listener.set_nonblocking(true)?;
+    let address = listener.local_addr()?;
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    thread::Builder::new().name("upstream".into()).spawn(move || {
+        runtime.block_on(async {
+            let serving = async {
+                let listener = tokio::net::TcpListener::from_std(listener)?;
+                upstream::serve(listener, UpstreamOptions::default(), stop).await?;
+                anyhow::Ok(())
+            };
+            if let Err(error) = serving.await {
+                tracing::error!(error = format!("{error:#}"), "the embedded upstream has ended");
+            }
+        });
+    })?;
+    Ok(address)
+}
+
+fn say_what_to_try(running: &Running) {
+    let (proxy, admin) = (running.proxy_address, running.admin_address);
+    let port = proxy.port();
+    println!(
+        "\nheadpin runs on an embedded default, with a certificate made just now and an echo upstream.\n\
+         Try, in another terminal:\n\n  \
+         curl -k https://localhost:{port}/\n  \
+         curl -s http://{admin}/metrics | grep headpin_slab\n  \
+         curl -s http://{admin}/api/slabs\n  \
+         curl -X PUT http://{admin}/api/head_policy -d '{{\"head_policy\": \"pin\"}}'\n\n\
+         WebSocket echo: wss://localhost:{port}/echo. Ctrl-C drains and ends. A config of your own: --config FILE.\n"
+    );
+}

@@ -1,0 +1,66 @@
+//! `headpin upstream`: the demo origin.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::lab::units::{parse_bytes, parse_duration};
+use crate::lab::upstream::{self, UpstreamOptions};
+
+/// Runs the demo origin: echo, greeting, upload, download, and pushed messages
+///
+/// `GET /` on it lists its endpoints.
+#[derive(Args, Clone, Debug)]
+pub(super) struct UpstreamCommand {
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9000")]
+    listen: SocketAddr,
+    /// Push what is published on this Redis; without it a broker is embedded
+    #[arg(long, value_name = "redis://HOST[:PORT]")]
+    redis: Option<String>,
+    /// The largest WebSocket message that is echoed
+    #[arg(long, value_name = "BYTES", default_value = "64MiB", value_parser = parse_bytes)]
+    max_message: u64,
+    /// How long connections may take to end after Ctrl-C
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
+    grace: Duration,
+}
+
+impl UpstreamCommand {
+    /// Runs until Ctrl-C or SIGTERM.
+    ///
+    /// # Errors
+    /// If the address cannot be bound, or Redis cannot be reached.
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        // Each connection is a file; a soft limit below the hard one would only refuse some of them.
+        _ = rlimit::increase_nofile_limit(u64::MAX);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let listener = TcpListener::bind(self.listen)
+                .await
+                .with_context(|| format!("cannot listen on {}; choose another with --listen", self.listen))?;
+            let address = listener.local_addr()?;
+            writeln!(std::io::stdout(), "listening on http://{address}")?;
+            let shutdown = CancellationToken::new();
+            let options = UpstreamOptions {
+                redis: self.redis,
+                max_message: usize::try_from(self.max_message)?,
+                grace: self.grace,
+            };
+            let mut signals = super::signals::StopSignals::listen()?;
+            let serving = upstream::serve(listener, options, shutdown.clone());
+            tokio::pin!(serving);
+            tokio::select! {
+                served = serving.as_mut() => return Ok(served?),
+                () = signals.asked() => {}
+            }
+            shutdown.cancel();
+            Ok(serving.await?)
+        })
+    }
+}
