@@ -1,0 +1,15 @@
+"""The cases, one file for each kind of program or question."""
+
+from cases import bad_input, commands, curl, drain, heads, openssl, reload, websocket
+
+
+def all_groups(proxy_class):
+    """Every group of cases, for a proxy of this kind."""
+    for policy in proxy_class.policies:
+        for cases in (websocket, heads, curl, openssl, bad_input):
+            yield from cases.groups(policy)
+        if proxy_class.is_headpin:
+            yield from drain.groups(policy)
+    if proxy_class.is_headpin:
+        yield from reload.groups()
+        yield from commands.groups()

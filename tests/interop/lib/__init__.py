@@ -1,0 +1,1 @@
+"""What the interop cases are made of: processes, certificates, proxies, peers and raw sockets."""
