@@ -198,6 +198,16 @@ impl Metrics {
         counters
     }
 
+    /// Bytes that the tunnels of all workers have relayed.
+    #[must_use]
+    pub fn tunnel_bytes(&self, direction: Direction) -> u64 {
+        self.workers
+            .lock()
+            .iter()
+            .map(|worker| worker.tunnel_bytes[direction].get())
+            .sum()
+    }
+
     /// Shows `policy` as the one in force.
     pub fn set_head_policy(&self, policy: HeadPolicy) {
         for each in HeadPolicy::ALL {

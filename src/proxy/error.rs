@@ -62,6 +62,9 @@ impl ProxyError {
     pub(crate) fn upgrade_result(&self) -> UpgradeResult {
         match self {
             Self::Dial(DialError::Timeout { .. }) | Self::ResponseTimeout => UpgradeResult::Timeout,
+            Self::Upstream(cause) if cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse) => {
+                UpgradeResult::BadResponse
+            }
             Self::Dial(_) | Self::Upstream(_) => UpgradeResult::Unreachable,
             Self::BadSwitch(_) => UpgradeResult::BadResponse,
             _ => UpgradeResult::BadRequest,

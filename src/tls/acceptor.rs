@@ -12,8 +12,8 @@ use super::certificates::{CertificateError, CertificateTable};
 use super::development::DEVELOPMENT_NAMES;
 use crate::config::{TlsConfig, TlsVersion};
 
-/// Protocols offered by ALPN.
-const ALPN: [&[u8]; 1] = [b"http/1.1"];
+/// Protocols offered by ALPN; a client that insists on HTTP/1.0 names it.
+const ALPN: [&[u8]; 2] = [b"http/1.1", b"http/1.0"];
 
 /// Makes server configs, all with the same ticket keys, so that a client's ticket outlives a reload.
 #[derive(Debug)]

@@ -1,0 +1,177 @@
+//! A WebSocket client that decides itself which bytes go into which TLS record.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::soon;
+
+/// The example key of RFC 6455 section 1.3, and what it must be answered with.
+pub const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+pub const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+
+pub struct Client {
+    stream: TlsStream<TcpStream>,
+    /// Read, but not asked for yet.
+    unread: Vec<u8>,
+}
+
+impl Client {
+    pub async fn connect(address: SocketAddr, roots: RootCertStore) -> Self {
+        let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let socket = TcpStream::connect(address).await.unwrap();
+        socket.set_nodelay(true).unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let stream = TlsConnector::from(Arc::new(config))
+            .connect(name, socket)
+            .await
+            .unwrap();
+        Self {
+            stream,
+            unread: Vec::new(),
+        }
+    }
+
+    /// One TLS write (one record, up to 16 KiB).
+    pub async fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).await.unwrap();
+        self.stream.flush().await.unwrap();
+    }
+
+    /// Sends the upgrade request and `head` in one write, and takes the 101.
+    pub async fn upgrade(&mut self, path: &str, head: &[u8]) {
+        self.send(&[upgrade_request(path).as_bytes(), head].concat()).await;
+        self.switched().await;
+    }
+
+    /// Takes the 101.
+    pub async fn switched(&mut self) {
+        let response = self.response_head().await;
+        assert!(response.starts_with("HTTP/1.1 101"), "{response}");
+        assert!(response.contains(ACCEPT), "{response}");
+    }
+
+    /// A response head, to the empty line.
+    pub async fn response_head(&mut self) -> String {
+        loop {
+            if let Some(end) = self.unread.windows(4).position(|window| window == b"\r\n\r\n") {
+                let head: Vec<u8> = self.unread.drain(..end + 4).collect();
+                return String::from_utf8(head).unwrap();
+            }
+            assert!(
+                self.fill().await > 0,
+                "the stream ended in a response head: {:?}",
+                self.unread
+            );
+        }
+    }
+
+    /// Exactly `len` bytes.
+    pub async fn receive(&mut self, len: usize) -> Vec<u8> {
+        while self.unread.len() < len {
+            assert!(
+                self.fill().await > 0,
+                "the stream ended with {} of {len} bytes",
+                self.unread.len()
+            );
+        }
+        self.unread.drain(..len).collect()
+    }
+
+    /// The payload of the next frame, which must not be masked.
+    pub async fn frame(&mut self) -> (u8, Vec<u8>) {
+        let header = self.receive(2).await;
+        let len = match header[1] {
+            126 => u16::from_be_bytes(self.receive(2).await.try_into().unwrap()) as usize,
+            127 => u64::from_be_bytes(self.receive(8).await.try_into().unwrap()) as usize,
+            len => len as usize,
+        };
+        (header[0], self.receive(len).await)
+    }
+
+    /// Sends a message and takes its echo.
+    pub async fn echo(&mut self, payload: &[u8]) {
+        self.send(&frame(0x82, payload)).await;
+        assert_eq!(self.frame().await, (0x82, payload.to_vec()));
+    }
+
+    /// Everything up to the end of the stream.
+    pub async fn rest(&mut self) -> Vec<u8> {
+        while self.fill().await > 0 {}
+        std::mem::take(&mut self.unread)
+    }
+
+    pub async fn shutdown(&mut self) {
+        self.stream.shutdown().await.unwrap();
+    }
+
+    async fn fill(&mut self) -> usize {
+        let mut bytes = [0; 16 * 1024];
+        // A proxy that goes away without close_notify is an end as well, for those tests that look for it.
+        let read = soon("bytes from the proxy", self.stream.read(&mut bytes))
+            .await
+            .unwrap_or(0);
+        self.unread.extend(&bytes[..read]);
+        read
+    }
+}
+
+pub fn upgrade_request(path: &str) -> String {
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+}
+
+/// A masked frame with a mask of zero, so that its payload is readable.
+pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    encode(first, 0x80, &[0; 4], payload)
+}
+
+/// A frame as a server sends it.
+pub fn server_frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    encode(first, 0, &[], payload)
+}
+
+fn encode(first: u8, masked: u8, mask: &[u8], payload: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![first];
+    match payload.len() {
+        len @ 0..126 => bytes.push(masked | len as u8),
+        len @ 126..65_536 => {
+            bytes.push(masked | 126);
+            bytes.extend((len as u16).to_be_bytes());
+        }
+        len => {
+            bytes.push(masked | 127);
+            bytes.extend((len as u64).to_be_bytes());
+        }
+    }
+    bytes.extend(mask);
+    bytes.extend(payload);
+    bytes
+}
+
+/// A plain HTTP exchange on a connection of its own.
+pub async fn plain(address: SocketAddr, method: &str, path: &str, body: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await.unwrap();
+    let (head, body) = response.split_once("\r\n\r\n").expect("a response");
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+}

@@ -1,0 +1,39 @@
+//! What the tests are made of: certificates, an origin, a client, the proxy.
+
+pub mod client;
+pub mod origin;
+pub mod proxy;
+
+use std::time::Duration;
+
+use headpin::tls::DevelopmentCertificates;
+
+pub use client::Client;
+pub use origin::Origin;
+pub use proxy::Proxy;
+
+/// Nothing here takes this long; what does hangs.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits for `future`, but not for ever.
+pub async fn soon<F: Future>(what: &str, future: F) -> F::Output {
+    match tokio::time::timeout(PATIENCE, future).await {
+        Ok(output) => output,
+        Err(_) => panic!("{what}: not within {PATIENCE:?}"),
+    }
+}
+
+/// Polls `condition` until it holds. For what has no event to wait on: gauges of another thread.
+pub async fn eventually(what: &str, condition: impl Fn() -> bool) {
+    soon(what, async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
+}
+
+/// A certificate for localhost and its authority, made for this run.
+pub fn certificates() -> DevelopmentCertificates {
+    DevelopmentCertificates::make(["localhost", "127.0.0.1"]).expect("valid names")
+}

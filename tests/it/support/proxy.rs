@@ -1,0 +1,130 @@
+//! A proxy in this process.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use headpin::app::{self, Running};
+use headpin::config::Config;
+use headpin::labels::{HeadPolicy, Label, SlabClass};
+use headpin::metrics::Metrics;
+use rustls::RootCertStore;
+use tempfile::TempDir;
+
+use super::{Client, Origin, certificates, eventually, soon};
+
+/// A running proxy with files of its own.
+pub struct Proxy {
+    pub running: Running,
+    pub metrics: Arc<Metrics>,
+    pub admin: SocketAddr,
+    pub address: SocketAddr,
+    pub folder: TempDir,
+    roots: RootCertStore,
+}
+
+impl Proxy {
+    /// In front of `origin`; `settings` is further TOML, whose tables must not be `tls`, `upstream` or `admin`.
+    pub fn start(origin: &Origin, policy: HeadPolicy, settings: &str) -> Self {
+        Self::with_servers(&[format!("http://{}", origin.address)], policy, settings)
+    }
+
+    pub fn with_servers(servers: &[String], policy: HeadPolicy, settings: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let made = certificates();
+        std::fs::write(folder.path().join("leaf.pem"), &made.leaf).unwrap();
+        std::fs::write(folder.path().join("key.pem"), &made.leaf_key).unwrap();
+        let mut roots = RootCertStore::empty();
+        let mut pem = made.ca.as_bytes();
+        for certificate in rustls_pemfile::certs(&mut pem) {
+            roots.add(certificate.unwrap()).unwrap();
+        }
+        let path = folder.path().join("headpin.toml");
+        let text = toml(servers, policy, settings);
+        std::fs::File::create(&path)
+            .unwrap()
+            .write_all(text.as_bytes())
+            .unwrap();
+        let config = Config::load(&path).unwrap_or_else(|error| panic!("{error}"));
+        let running = app::start(config, Some(path)).unwrap();
+        Self {
+            metrics: Arc::clone(&running.metrics),
+            admin: running.admin_address,
+            address: running.proxy_address,
+            running,
+            folder,
+            roots,
+        }
+    }
+
+    /// Writes the config file anew.
+    pub fn write_config(&self, servers: &[String], policy: HeadPolicy, settings: &str) {
+        std::fs::write(self.folder.path().join("headpin.toml"), toml(servers, policy, settings)).unwrap();
+    }
+
+    pub async fn connect(&self) -> Client {
+        soon("connect", Client::connect(self.address, self.roots.clone())).await
+    }
+
+    /// A client whose upgrade to `path` is done.
+    pub async fn tunnel(&self, path: &str) -> Client {
+        let mut client = self.connect().await;
+        client.upgrade(path, b"").await;
+        client
+    }
+
+    /// An admin request; returns status and body.
+    pub async fn admin(&self, method: &str, path: &str, body: &str) -> (u16, String) {
+        soon("admin", super::client::plain(self.admin, method, path, body)).await
+    }
+
+    pub fn pinned_bytes(&self) -> i64 {
+        self.metrics.slab_pinned_bytes[SlabClass::Tls].get()
+    }
+
+    /// Drains, and checks that nothing is left behind.
+    pub async fn stop(self) {
+        self.running.drain();
+        let metrics = Arc::clone(&self.metrics);
+        let ended = soon("the end", self.running.ended()).await;
+        assert_eq!((ended.abandoned, ended.panicked), (0, 0));
+        for class in SlabClass::VARIANTS {
+            for (name, family) in [
+                ("slabs_live", &metrics.slabs_live),
+                ("slabs_pinned", &metrics.slabs_pinned),
+                ("heads_held", &metrics.heads_held),
+                ("head_held_bytes", &metrics.head_held_bytes),
+            ] {
+                assert_eq!(family[*class].get(), 0, "{name} {class} is left behind");
+            }
+        }
+        assert_nothing_open(&metrics);
+    }
+}
+
+/// No connection, tunnel or request is open.
+pub fn assert_nothing_open(metrics: &Metrics) {
+    for (name, gauge) in [
+        ("downstream_connections_open", &metrics.downstream_connections_open),
+        ("tunnels_open", &metrics.tunnels_open),
+        ("requests_in_flight", &metrics.requests_in_flight),
+        ("upstream_connections_open", &metrics.upstream_connections_open),
+    ] {
+        assert_eq!(gauge.get(), 0, "{name} is left behind");
+    }
+}
+
+/// Waits until no client is connected.
+pub async fn all_gone(metrics: &Metrics) {
+    eventually("all connections gone", || {
+        metrics.downstream_connections_open.get() == 0
+    })
+    .await;
+}
+
+fn toml(servers: &[String], policy: HeadPolicy, settings: &str) -> String {
+    format!(
+        "head_policy = \"{policy}\"\n{settings}\n[tls]\ncertificates = [{{ cert = \"leaf.pem\", key = \"key.pem\" }}]\n\
+         [upstream]\nservers = {servers:?}\n[admin]\nlisten = \"127.0.0.1:0\"\n"
+    )
+}
