@@ -9,6 +9,7 @@
 mod admin;
 mod drain;
 mod heads;
+mod layers;
 mod leak;
 mod support;
 mod tunnel;
