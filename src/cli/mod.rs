@@ -2,6 +2,7 @@
 
 mod certs;
 mod check;
+mod load;
 mod logging;
 mod serve;
 mod signals;
@@ -31,6 +32,7 @@ enum Command {
     Serve(serve::ServeCommand),
     Check(check::CheckCommand),
     Certs(certs::CertsCommand),
+    Load(load::LoadCommand),
     Upstream(upstream::UpstreamCommand),
 }
 
@@ -50,13 +52,14 @@ pub fn run() -> ExitCode {
         }
     };
     let result = match arguments.command {
-        Command::Serve(command) => command.run(),
-        Command::Check(command) => command.run(),
-        Command::Certs(command) => command.run(),
-        Command::Upstream(command) => command.run(),
+        Command::Serve(command) => command.run().map(|()| ExitCode::SUCCESS),
+        Command::Check(command) => command.run().map(|()| ExitCode::SUCCESS),
+        Command::Certs(command) => command.run().map(|()| ExitCode::SUCCESS),
+        Command::Load(command) => command.run(),
+        Command::Upstream(command) => command.run().map(|()| ExitCode::SUCCESS),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("headpin: {error:#}");
             ExitCode::from(if is_usage(&error) { EXIT_USAGE } else { 1 })

@@ -1,0 +1,144 @@
+//! Sends messages that come back, a fixed number of them under way.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+
+use super::fault::Fault;
+use super::seat::{Seat, Step};
+use super::tunnel::Tunnel;
+use super::verify::Expected;
+use super::ws::{Event, Message};
+use crate::lab::pattern::Position;
+
+/// Keeps one tunnel busy.
+pub(super) async fn worker(mut seat: Seat, size: usize, in_flight: u64) {
+    let Some(mut tunnel) = seat.open(Box::pin(seat.shared.client.tunnel(seat.index, None))).await else {
+        return;
+    };
+    seat.go().await;
+    let mut talk = Talk::new(seat.index, size, in_flight, seat.shared.budget());
+    let count = |took| {
+        seat.shared
+            .live
+            .tally(seat.index)
+            .count_unit(took, size as u64, size as u64)
+    };
+    let done = loop {
+        let before = talk.received;
+        let work = timeout(seat.shared.client.timeout, talk.run(&mut tunnel, Step::Work, &count));
+        match seat.shared.finish.run_until_cancelled(work).await {
+            None => break seat.in_time(talk.run(&mut tunnel, Step::Finish, &count)).await,
+            Some(Ok(done)) => break done,
+            Some(Err(_)) if talk.received > before => {}
+            Some(Err(_)) => break Err(Fault::Timeout("an echo")),
+        }
+    };
+    let whole = done.is_ok();
+    seat.rest(done).await;
+    if whole {
+        seat.close(tunnel).await;
+    }
+}
+
+/// A tunnel's messages: made up, sent, and verified.
+#[derive(Debug)]
+pub(super) struct Talk {
+    index: u64,
+    size: usize,
+    window: u64,
+    budget: u64,
+    sent: u64,
+    received: u64,
+    /// When the messages under way were sent.
+    sent_at: VecDeque<Instant>,
+    expected: Expected,
+}
+
+impl Talk {
+    pub(super) fn new(index: u64, size: usize, window: u64, budget: u64) -> Self {
+        let expected = Expected::new(Position::of(index, 0), size as u64);
+        Self {
+            index,
+            size,
+            window,
+            budget,
+            sent: 0,
+            received: 0,
+            sent_at: VecDeque::new(),
+            expected,
+        }
+    }
+
+    /// Tells `count` how long each message took. Sends and receives until the budget is used up, or with [`Step::Finish`] until nothing is under way.
+    ///
+    /// # Cancel safety
+    /// It goes on where it was when it is called again.
+    pub(super) async fn run(
+        &mut self,
+        tunnel: &mut Tunnel,
+        step: Step,
+        count: &impl Fn(Duration),
+    ) -> Result<(), Fault> {
+        if step == Step::Finish {
+            self.budget = self.sent;
+        }
+        poll_fn(|cx| self.poll(cx, tunnel, count)).await
+    }
+
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        tunnel: &mut Tunnel,
+        count: &impl Fn(Duration),
+    ) -> Poll<Result<(), Fault>> {
+        loop {
+            // A blocked write must not keep us from reading: the target may wait for just that.
+            if let Poll::Ready(sent) = tunnel.poll_send(cx, &mut |mask| self.next(mask)) {
+                sent?;
+            }
+            if self.received == self.budget {
+                return Poll::Ready(Ok(()));
+            }
+            match tunnel.poll_receive(cx, usize::MAX, &mut |event| self.take(&event, count)) {
+                Poll::Ready(received) => received?,
+                Poll::Pending => return Poll::Pending,
+            };
+        }
+    }
+
+    fn next(&mut self, mask: [u8; 4]) -> Option<Message> {
+        if self.sent == self.budget || self.sent - self.received >= self.window {
+            return None;
+        }
+        let message = Message::new(Position::of(self.index, self.sent), self.size, mask);
+        self.sent += 1;
+        self.sent_at.push_back(Instant::now());
+        Some(message)
+    }
+
+    fn take(&mut self, event: &Event<'_>, count: &impl Fn(Duration)) -> Result<(), Fault> {
+        match event {
+            Event::Data(_) if self.sent_at.is_empty() => {
+                Err(Fault::WrongBytes(format!("tunnel {}: an echo of nothing", self.index)))
+            }
+            Event::Data(data) => self
+                .expected
+                .data(data, || format!("tunnel {} message {}", self.index, self.received)),
+            Event::MessageEnd => {
+                self.expected
+                    .end(|| format!("tunnel {} message {}", self.index, self.received))?;
+                let sent_at = self.sent_at.pop_front();
+                let sent_at = sent_at.ok_or_else(|| Fault::WrongBytes("an echo of nothing".to_owned()))?;
+                self.received += 1;
+                self.expected = Expected::new(Position::of(self.index, self.received), self.size as u64);
+                count(sent_at.elapsed());
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}
