@@ -252,13 +252,18 @@ impl From<ReceiveError> for io::Error {
     fn from(error: ReceiveError) -> Self {
         match error {
             ReceiveError::Io(error) => error,
-            ReceiveError::Tls(error) => Self::new(io::ErrorKind::InvalidData, error),
+            ReceiveError::Tls(error) => invalid_data(error),
         }
     }
 }
 
+fn invalid_data(error: rustls::Error) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
 impl<IO: AsyncRead + AsyncWrite + Unpin> SliceRead for SlabStream<IO> {
-    /// An end without close_notify is an error of kind `UnexpectedEof`.
+    /// An end without close_notify is an error of kind `UnexpectedEof`; a fault of TLS is one of kind `InvalidData`, and
+    /// stays.
     fn poll_read_slice(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<io::Result<Option<SlabSlice>>> {
         if let Some(early) = self.early.take() {
             let mut pool = self.buffers.slabs.for_read(SlabClass::Tls);
@@ -267,6 +272,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> SliceRead for SlabStream<IO> {
             return Poll::Ready(Ok(carving.finish()));
         }
         while !self.session.is_peer_closed() {
+            if let Some(failure) = self.session.failure() {
+                return Poll::Ready(Err(invalid_data(failure.clone())));
+            }
             if self.ended {
                 return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
             }
@@ -301,7 +309,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for SlabStream<IO> {
         let sent = this
             .session
             .encrypt(&bytes[..taken], outgoing)
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+            .map_err(invalid_data)
             .and_then(|()| this.send(cx, outgoing));
         outgoing.clear();
         Poll::Ready(sent.map(|()| taken))
@@ -323,7 +331,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for SlabStream<IO> {
             let sent = this
                 .session
                 .close(outgoing)
-                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+                .map_err(invalid_data)
                 .and_then(|()| this.send(cx, outgoing));
             outgoing.clear();
             sent?;
