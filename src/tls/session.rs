@@ -14,6 +14,8 @@ pub(crate) const MAX_PARTIAL: usize = 48 * 1024;
 /// More than the header, explicit nonce, content type and tag of a record take in any cipher suite in use, together with
 /// a key update in front of it.
 const RECORD_OVERHEAD: usize = 64;
+/// A fatal alert in a record of its own, in clear: "decode_error" (RFC 8446 section 6).
+const DECODE_ERROR: [u8; 7] = [21, 3, 3, 0, 2, 2, 50];
 /// Plaintext of one record (RFC 8446 section 5.1).
 const MAX_PLAINTEXT: usize = 16 * 1024;
 
@@ -174,6 +176,7 @@ impl Session {
     fn fail(&mut self, error: Error, outgoing: &mut Vec<u8>) {
         self.partial = Box::default();
         self.failure = Some(error);
+        let before = outgoing.len();
         // rustls still knows places in the ciphertext, and would look for them in what it is given here. It does not
         // get that far while it has something to say.
         while self.connection.wants_write() {
@@ -184,6 +187,10 @@ impl Session {
             if encode(data, outgoing).is_err() {
                 return;
             }
+        }
+        // Of some errors rustls tells the peer nothing. Before a version is agreed, an alert goes in clear.
+        if outgoing.len() == before && self.connection.protocol_version().is_none() {
+            outgoing.extend(DECODE_ERROR);
         }
     }
 }
