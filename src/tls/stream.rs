@@ -138,7 +138,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> SlabStream<IO> {
     fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), HandshakeError>> {
         while self.session.is_handshaking() {
             ready!(self.poll_send_blocked(cx)).map_err(HandshakeError::Io)?;
-            let first = self.session.partial().is_empty();
+            let first = self.session.partial().is_empty() && self.session.protocol().is_none();
             let received = ready!(self.poll_receive(cx, self.buffers.chunk, |bytes| {
                 !(first && bytes.first().is_some_and(u8::is_ascii_uppercase))
             }));
