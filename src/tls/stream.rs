@@ -136,8 +136,13 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> SlabStream<IO> {
     }
 
     fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), HandshakeError>> {
-        while self.session.is_handshaking() {
+        loop {
+            // The last flight as well: a TLS 1.2 client says nothing before it has the server's Finished, and who only
+            // reads from here on would never send it.
             ready!(self.poll_send_blocked(cx)).map_err(HandshakeError::Io)?;
+            if !self.session.is_handshaking() {
+                return Poll::Ready(Ok(()));
+            }
             let first = self.session.partial().is_empty() && self.session.protocol().is_none();
             let received = ready!(self.poll_receive(cx, self.buffers.chunk, |bytes| {
                 !(first && bytes.first().is_some_and(u8::is_ascii_uppercase))
@@ -150,7 +155,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> SlabStream<IO> {
                 Err(ReceiveError::Tls(error)) => return Poll::Ready(Err(HandshakeError::Tls(error))),
             }
         }
-        Poll::Ready(Ok(()))
     }
 
     /// One read of the socket, decrypted into one slice; `None` if no plaintext came of it.
