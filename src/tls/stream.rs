@@ -157,7 +157,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> SlabStream<IO> {
         }
     }
 
-    /// One read of the socket, decrypted into one slice; `None` if no plaintext came of it.
+    /// One read of the socket, decrypted into one slice; `None` if no plaintext came of it. What came before a fault is
+    /// delivered; the session then knows the fault.
     fn poll_receive(
         &mut self,
         cx: &mut Context<'_>,
@@ -191,7 +192,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> SlabStream<IO> {
         let slice = carving.finish();
         let sent = self.send(cx, outgoing);
         outgoing.clear();
-        received.map_err(ReceiveError::Tls)?;
+        if slice.is_none() {
+            received.map_err(ReceiveError::Tls)?;
+        }
         sent.map_err(ReceiveError::Io)?;
         Poll::Ready(Ok(Received::Data(slice)))
     }
