@@ -190,7 +190,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> SlabStream<IO> {
             .session
             .receive(ciphertext, |plaintext| carving.extend(plaintext), outgoing);
         let slice = carving.finish();
-        let sent = self.send(cx, outgoing);
+        // After close_notify nothing is said any more (RFC 8446 section 6.1).
+        let sent = if self.close_sent {
+            Ok(())
+        } else {
+            self.send(cx, outgoing)
+        };
         outgoing.clear();
         if slice.is_none() {
             received.map_err(ReceiveError::Tls)?;
