@@ -223,3 +223,6 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for HeadIo<S> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests;

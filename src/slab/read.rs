@@ -13,7 +13,8 @@ use crate::labels::SlabClass;
 
 /// A stream that carves what it reads from a slab and hands out the slice.
 pub trait SliceRead {
-    /// Reads at most `most` bytes; `None` is the end of the stream.
+    /// Reads at most `most` bytes, which are not 0, from the transport; `None` is the end of the stream. Over TLS a slice
+    /// may be larger than that, by what had arrived of the record before: records come out whole.
     ///
     /// Under the rule of copy the slice must not outlive the caller's poll.
     ///

@@ -14,3 +14,6 @@ pub use development::{DEVELOPMENT_NAMES, DevelopmentCertificates};
 pub use error::HandshakeError;
 pub use pem::{PemError, certificates as read_certificates};
 pub use stream::{SlabStream, TlsBuffers};
+
+#[cfg(test)]
+mod tests;

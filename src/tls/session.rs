@@ -11,8 +11,11 @@ use rustls::{Error, HandshakeKind, ServerConfig};
 /// (RFC 8446 section 5.2), a ClientHello with post-quantum key shares some KiB. Below the smallest slab.
 pub(crate) const MAX_PARTIAL: usize = 48 * 1024;
 
-/// More than the header, explicit nonce, content type and tag of a record take in any cipher suite in use.
+/// More than the header, explicit nonce, content type and tag of a record take in any cipher suite in use, together with
+/// a key update in front of it.
 const RECORD_OVERHEAD: usize = 64;
+/// A fatal alert in a record of its own, in clear: "decode_error" (RFC 8446 section 6).
+const DECODE_ERROR: [u8; 7] = [21, 3, 3, 0, 2, 2, 50];
 /// Plaintext of one record (RFC 8446 section 5.1).
 const MAX_PLAINTEXT: usize = 16 * 1024;
 
@@ -22,6 +25,8 @@ pub(crate) struct Session {
     /// Ciphertext that is not processed yet, of exactly its size.
     partial: Box<[u8]>,
     peer_closed: bool,
+    /// Why nothing is received or sent any more.
+    failure: Option<Error>,
 }
 
 impl Session {
@@ -30,6 +35,7 @@ impl Session {
             connection: UnbufferedServerConnection::new(config)?,
             partial: Box::default(),
             peer_closed: false,
+            failure: None,
         })
     }
 
@@ -47,6 +53,11 @@ impl Session {
         self.peer_closed
     }
 
+    /// What went wrong, if anything did: then the peer has been told, and all that can be done is to close.
+    pub(crate) fn failure(&self) -> Option<&Error> {
+        self.failure.as_ref()
+    }
+
     pub(crate) fn kind(&self) -> Option<HandshakeKind> {
         self.connection.handshake_kind()
     }
@@ -56,40 +67,54 @@ impl Session {
     }
 
     /// Processes `ciphertext`, which begins with [`Self::partial`]: calls `plaintext` for each record's content and
-    /// appends to `outgoing` what the protocol has to say (handshake, key update, tickets, on error the alert).
+    /// appends to `outgoing` what the protocol has to say (handshake, tickets, on error the alert).
+    ///
+    /// # Errors
+    /// What is wrong with the ciphertext, for good: what was read before it has been handed to `plaintext`.
     pub(crate) fn receive(
+        &mut self,
+        ciphertext: &mut [u8],
+        plaintext: impl FnMut(&[u8]),
+        outgoing: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        self.check()?;
+        let received = self.process(ciphertext, plaintext, outgoing);
+        match &received {
+            // What follows close_notify is not looked at (RFC 8446 section 6.1).
+            Ok(_) if self.peer_closed => self.partial = Box::default(),
+            Ok(done) => self.partial = ciphertext[*done..].into(),
+            Err(error) => self.fail(error.clone(), outgoing),
+        }
+        received.map(drop)
+    }
+
+    /// Processes all that can be; how many bytes that were.
+    fn process(
         &mut self,
         ciphertext: &mut [u8],
         mut plaintext: impl FnMut(&[u8]),
         outgoing: &mut Vec<u8>,
-    ) -> Result<(), Error> {
+    ) -> Result<usize, Error> {
         let mut done = 0;
         loop {
             let UnbufferedStatus { discard, state } = self.connection.process_tls_records(&mut ciphertext[done..]);
             done += discard;
-            match state {
-                Ok(ConnectionState::ReadTraffic(mut traffic)) => {
+            match state? {
+                ConnectionState::ReadTraffic(mut traffic) => {
                     while let Some(record) = traffic.next_record() {
                         plaintext(record?.payload);
                     }
                 }
-                Ok(ConnectionState::EncodeTlsData(data)) => encode(data, outgoing)?,
-                Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
-                Ok(ConnectionState::PeerClosed) => self.peer_closed = true,
-                Ok(_) => break,
-                Err(error) => {
-                    self.alert(outgoing);
-                    return Err(error);
-                }
+                ConnectionState::EncodeTlsData(data) => encode(data, outgoing)?,
+                ConnectionState::TransmitTlsData(data) => data.done(),
+                ConnectionState::PeerClosed => self.peer_closed = true,
+                _ => break,
             }
         }
-        let rest = &ciphertext[done..];
-        if rest.len() > MAX_PARTIAL {
+        if !self.peer_closed && ciphertext.len() - done > MAX_PARTIAL {
             return Err(Error::General("a handshake message of more than 48 KiB".into()));
         }
-        // What follows close_notify is not looked at (RFC 8446 section 6.1).
-        self.partial = if self.peer_closed { Box::default() } else { rest.into() };
-        Ok(())
+        Ok(done)
     }
 
     /// Appends `plaintext` to `outgoing`, as records.
@@ -102,8 +127,11 @@ impl Session {
         )
     }
 
-    /// Appends close_notify to `outgoing`.
+    /// Appends close_notify to `outgoing`; nothing after a failure, which ends a connection by itself.
     pub(crate) fn close(&mut self, outgoing: &mut Vec<u8>) -> Result<(), Error> {
+        if self.failure.is_some() {
+            return Ok(());
+        }
         self.write(outgoing, RECORD_OVERHEAD, |traffic, room| {
             traffic.queue_close_notify(room)
         })
@@ -118,6 +146,7 @@ impl Session {
             &mut [u8],
         ) -> Result<usize, EncryptError>,
     ) -> Result<(), Error> {
+        self.check()?;
         loop {
             // The partial record goes in again: rustls keeps places in it while a handshake message is incomplete.
             let UnbufferedStatus { discard, state } = self.connection.process_tls_records(&mut self.partial);
@@ -139,18 +168,29 @@ impl Session {
         }
     }
 
+    fn check(&self) -> Result<(), Error> {
+        self.failure.clone().map_or(Ok(()), Err)
+    }
+
     /// After an error only the alert is left to say.
-    fn alert(&mut self, outgoing: &mut Vec<u8>) {
-        while let UnbufferedStatus { state: Ok(state), .. } = self.connection.process_tls_records(&mut []) {
-            match state {
-                ConnectionState::EncodeTlsData(data) => {
-                    if encode(data, outgoing).is_err() {
-                        return;
-                    }
-                }
-                ConnectionState::TransmitTlsData(data) => data.done(),
-                _ => return,
+    fn fail(&mut self, error: Error, outgoing: &mut Vec<u8>) {
+        self.partial = Box::default();
+        self.failure = Some(error);
+        let before = outgoing.len();
+        // rustls still knows places in the ciphertext, and would look for them in what it is given here. It does not
+        // get that far while it has something to say.
+        while self.connection.wants_write() {
+            let UnbufferedStatus { state, .. } = self.connection.process_tls_records(&mut []);
+            let Ok(ConnectionState::EncodeTlsData(data)) = state else {
+                return;
+            };
+            if encode(data, outgoing).is_err() {
+                return;
             }
+        }
+        // Of some errors rustls tells the peer nothing. Before a version is agreed, an alert goes in clear.
+        if outgoing.len() == before && self.connection.protocol_version().is_none() {
+            outgoing.extend(DECODE_ERROR);
         }
     }
 }

@@ -136,9 +136,14 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> SlabStream<IO> {
     }
 
     fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), HandshakeError>> {
-        while self.session.is_handshaking() {
+        loop {
+            // The last flight as well: a TLS 1.2 client says nothing before it has the server's Finished, and who only
+            // reads from here on would never send it.
             ready!(self.poll_send_blocked(cx)).map_err(HandshakeError::Io)?;
-            let first = self.session.partial().is_empty();
+            if !self.session.is_handshaking() {
+                return Poll::Ready(Ok(()));
+            }
+            let first = self.session.partial().is_empty() && self.session.protocol().is_none();
             let received = ready!(self.poll_receive(cx, self.buffers.chunk, |bytes| {
                 !(first && bytes.first().is_some_and(u8::is_ascii_uppercase))
             }));
@@ -150,10 +155,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> SlabStream<IO> {
                 Err(ReceiveError::Tls(error)) => return Poll::Ready(Err(HandshakeError::Tls(error))),
             }
         }
-        Poll::Ready(Ok(()))
     }
 
-    /// One read of the socket, decrypted into one slice; `None` if no plaintext came of it.
+    /// One read of the socket, decrypted into one slice; `None` if no plaintext came of it. What came before a fault is
+    /// delivered; the session then knows the fault.
     fn poll_receive(
         &mut self,
         cx: &mut Context<'_>,
@@ -185,9 +190,16 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> SlabStream<IO> {
             .session
             .receive(ciphertext, |plaintext| carving.extend(plaintext), outgoing);
         let slice = carving.finish();
-        let sent = self.send(cx, outgoing);
+        // After close_notify nothing is said any more (RFC 8446 section 6.1).
+        let sent = if self.close_sent {
+            Ok(())
+        } else {
+            self.send(cx, outgoing)
+        };
         outgoing.clear();
-        received.map_err(ReceiveError::Tls)?;
+        if slice.is_none() {
+            received.map_err(ReceiveError::Tls)?;
+        }
         sent.map_err(ReceiveError::Io)?;
         Poll::Ready(Ok(Received::Data(slice)))
     }
@@ -252,13 +264,18 @@ impl From<ReceiveError> for io::Error {
     fn from(error: ReceiveError) -> Self {
         match error {
             ReceiveError::Io(error) => error,
-            ReceiveError::Tls(error) => Self::new(io::ErrorKind::InvalidData, error),
+            ReceiveError::Tls(error) => invalid_data(error),
         }
     }
 }
 
+fn invalid_data(error: rustls::Error) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
 impl<IO: AsyncRead + AsyncWrite + Unpin> SliceRead for SlabStream<IO> {
-    /// An end without close_notify is an error of kind `UnexpectedEof`.
+    /// An end without close_notify is an error of kind `UnexpectedEof`; a fault of TLS is one of kind `InvalidData`, and
+    /// stays.
     fn poll_read_slice(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<io::Result<Option<SlabSlice>>> {
         if let Some(early) = self.early.take() {
             let mut pool = self.buffers.slabs.for_read(SlabClass::Tls);
@@ -267,6 +284,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> SliceRead for SlabStream<IO> {
             return Poll::Ready(Ok(carving.finish()));
         }
         while !self.session.is_peer_closed() {
+            if let Some(failure) = self.session.failure() {
+                return Poll::Ready(Err(invalid_data(failure.clone())));
+            }
             if self.ended {
                 return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
             }
@@ -301,7 +321,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for SlabStream<IO> {
         let sent = this
             .session
             .encrypt(&bytes[..taken], outgoing)
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+            .map_err(invalid_data)
             .and_then(|()| this.send(cx, outgoing));
         outgoing.clear();
         Poll::Ready(sent.map(|()| taken))
@@ -323,7 +343,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for SlabStream<IO> {
             let sent = this
                 .session
                 .close(outgoing)
-                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+                .map_err(invalid_data)
                 .and_then(|()| this.send(cx, outgoing));
             outgoing.clear();
             sent?;
