@@ -25,8 +25,9 @@ use crate::slab::{HeadIo, HeadSlot};
 use crate::sockets;
 use crate::tls::{HandshakeError, SlabStream};
 
-/// Most that hyper reads ahead of a body that nobody takes, in bytes.
-const MAX_READ_AHEAD: usize = 128 * 1024;
+/// Most that hyper reads ahead of a body that nobody takes, or writes ahead of a client that does not read, in bytes.
+/// Its own default is over 400 KiB, which a few thousand slow readers turn into gigabytes.
+const MAX_BUFFER: usize = 64 * 1024;
 
 /// Said to a client that does not finish its request head; hyper only closes.
 const HEADER_TIMEOUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
@@ -110,7 +111,7 @@ async fn serve_http(
         .timer(TokioTimer::new())
         .header_read_timeout(settings.config.http.header_timeout)
         .max_header_size(settings.config.http.max_header_bytes.bytes())
-        .max_buf_size(MAX_READ_AHEAD.max(settings.config.http.max_header_bytes.bytes()))
+        .max_buf_size(MAX_BUFFER.max(settings.config.http.max_header_bytes.bytes()))
         .serve_connection(TokioIo::new(io), connection_service(Rc::clone(&exchange)));
 
     let mut draining = pin!(worker.draining.cancelled());
@@ -143,8 +144,7 @@ async fn serve_http(
                 let error = error as &dyn std::error::Error;
                 tracing::debug!(peer = %origin.peer, error, %reason, "an HTTP connection broke");
             }
-            // The client may be gone, then this fails at once.
-            let _ = say_goodbye(parts.io.into_inner(), &slot, reason).await;
+            say_goodbye(parts.io.into_inner(), &slot, reason).await;
         }
     }
 }
@@ -159,10 +159,10 @@ fn http_close(result: &hyper::Result<()>) -> HttpClose {
     }
 }
 
-async fn say_goodbye(mut io: HeadIo<SlabStream<TcpStream>>, slot: &HeadSlot, reason: HttpClose) -> io::Result<()> {
+async fn say_goodbye(mut io: HeadIo<SlabStream<TcpStream>>, slot: &HeadSlot, reason: HttpClose) {
     // To a client that has sent nothing an answer would look like one to its next request.
-    if reason == HttpClose::HeaderTimeout && slot.has_begun() {
-        io.write_all(HEADER_TIMEOUT).await?;
+    if reason == HttpClose::HeaderTimeout && slot.has_begun() && io.write_all(HEADER_TIMEOUT).await.is_err() {
+        return;
     }
-    io.shutdown().await
+    io.into_stream().close().await;
 }

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use super::error::{self, ProxyError};
 use super::forward::forward;
 use super::handshake::wants_websocket;
 use super::headers::Origin;
+use super::settings::Shared;
 use super::upgrade::{self, UpstreamHalf};
 use super::worker::WorkerContext;
 use crate::labels::UpstreamFailure;
@@ -50,17 +52,33 @@ pub(crate) struct ConnectionService<S> {
     exchange: Rc<Exchange>,
 }
 
-/// The layers around [`Router`], from the outside: what is logged includes every refusal, and each failure of a layer
-/// becomes a response below the request id.
+/// The service of a connection: the layers around [`Router`].
 pub(crate) fn connection_service(
     exchange: Rc<Exchange>,
 ) -> ConnectionService<
     impl Service<Request<Incoming>, Response = Response<ResponseBody>, Error = Infallible, Future: 'static> + Clone,
 > {
-    let shared = &exchange.worker.shared;
-    let stack = ServiceBuilder::new()
+    let router = Router {
+        exchange: Rc::clone(&exchange),
+    };
+    let stack = layers(&exchange.worker.shared, exchange.origin.peer, router);
+    ConnectionService { stack, exchange }
+}
+
+/// From the outside: what is logged includes every refusal, and each failure of a layer becomes a response below the
+/// request id.
+fn layers<S, B>(
+    shared: &Shared,
+    peer: SocketAddr,
+    service: S,
+) -> impl Service<Request<B>, Response = Response<ResponseBody>, Error = Infallible, Future: 'static> + Clone + use<S, B>
+where
+    S: Service<Request<B>, Response = Response<Body>, Error = BoxError, Future: 'static> + Clone + 'static,
+    B: 'static,
+{
+    ServiceBuilder::new()
         .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
-        .layer(ObserveLayer::new(Arc::clone(&shared.metrics), exchange.origin.peer))
+        .layer(ObserveLayer::new(Arc::clone(&shared.metrics), peer))
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(CatchPanicLayer::custom(panicked))
         .layer(RescueLayer::new(error::respond))
@@ -68,10 +86,7 @@ pub(crate) fn connection_service(
         .layer(GlobalConcurrencyLimitLayer::with_semaphore(Arc::clone(
             &shared.requests,
         )))
-        .service(Router {
-            exchange: Rc::clone(&exchange),
-        });
-    ConnectionService { stack, exchange }
+        .service(service)
 }
 
 fn panicked(panic: Box<dyn Any + Send>) -> Response<Body> {
@@ -122,7 +137,12 @@ impl Service<Request<Incoming>> for Router {
         Box::pin(async move {
             let metrics = Arc::clone(&exchange.worker.shared.metrics);
             let result = if wants_websocket(&request) {
-                exchange.upgrade(request).await
+                let result = exchange.upgrade(request).await;
+                if exchange.upstream.borrow().is_none() {
+                    // No tunnel comes of it, so no head: the connection goes on with other requests, if any.
+                    exchange.slot.forget();
+                }
+                result
             } else {
                 exchange.forward(request).await
             };
@@ -163,5 +183,71 @@ impl Exchange {
         });
         let request = request.map(|incoming| body::boxed(TimeoutBody::new(pause, incoming)));
         ResponseTimeoutLayer::new(limit).layer(service).oneshot(request).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+    use http_body_util::BodyExt;
+    use tokio::sync::Semaphore;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::metrics::Metrics;
+    use crate::proxy::Settings;
+    use crate::tls::TlsAcceptor;
+
+    fn shared(requests: usize) -> Shared {
+        let metrics = Metrics::register(&prometheus::Registry::new()).expect("an empty registry");
+        let acceptor = TlsAcceptor::new().expect("randomness");
+        let settings = Settings::load(Config::default(), 0, &acceptor, &metrics).expect("the embedded default");
+        Shared {
+            settings: arc_swap::ArcSwap::from_pointee(settings),
+            metrics,
+            connections: Arc::new(Semaphore::new(1)),
+            requests: Arc::new(Semaphore::new(requests)),
+        }
+    }
+
+    async fn status_of<S>(shared: &Shared, service: S) -> StatusCode
+    where
+        S: Service<Request<()>, Response = Response<Body>, Error = BoxError, Future: 'static> + Clone + 'static,
+    {
+        let peer = "192.0.2.7:5000".parse().expect("an address");
+        let response = layers(shared, peer, service)
+            .oneshot(Request::new(()))
+            .await
+            .expect("never fails");
+        assert!(
+            response.headers().contains_key("x-request-id"),
+            "whatever happens, the log can be searched for it"
+        );
+        let status = response.status();
+        response.into_body().collect().await.expect("a body");
+        status
+    }
+
+    #[tokio::test]
+    async fn a_panic_becomes_500_and_leaves_no_request_behind() {
+        let shared = shared(1);
+        let service = tower::service_fn(|_: Request<()>| async { panic!("as if by a bug") });
+        assert_eq!(status_of(&shared, service).await, StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(shared.metrics.requests_in_flight.get(), 0);
+        assert_eq!(shared.requests.available_permits(), 1);
+    }
+
+    #[tokio::test]
+    async fn past_the_limit_requests_are_shed_with_503() {
+        let shared = shared(0);
+        let service = tower::service_fn(|_: Request<()>| async { Ok(Response::new(body::empty())) });
+        assert_eq!(status_of(&shared, service).await, StatusCode::SERVICE_UNAVAILABLE);
+    }
+
+    #[tokio::test]
+    async fn an_error_becomes_its_status() {
+        let shared = shared(1);
+        let service = tower::service_fn(|_: Request<()>| async { Err(BoxError::from(NoResponse)) });
+        assert_eq!(status_of(&shared, service).await, StatusCode::GATEWAY_TIMEOUT);
     }
 }

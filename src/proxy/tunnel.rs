@@ -112,7 +112,7 @@ impl Tunnel {
             (_, Poll::Ready(Err(error))) => Poll::Ready(cause.unwrap_or(failed(Direction::ToDownstream, &error))),
             _ => {
                 if to_upstream.has_seen_close() && to_downstream.has_seen_close() {
-                    // Both have said goodbye: the sweep ends this if one of them never hangs up.
+                    // Both have said goodbye: there is nothing more to relay, whether they hang up or not.
                     record.give(Order::Close(cause.unwrap_or(CloseReason::ClientClose)));
                 }
                 Poll::Pending

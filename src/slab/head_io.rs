@@ -135,6 +135,11 @@ impl<S: SliceRead> HeadIo<S> {
         Rc::clone(&self.slot)
     }
 
+    /// The stream back; what it had read and not delivered is lost.
+    pub fn into_stream(self) -> S {
+        self.stream
+    }
+
     /// The stream back, and the head: `read_too_much`, which the library had taken and not used, and what it had not
     /// taken yet.
     pub fn into_head(self, read_too_much: &[u8]) -> (S, Head) {

@@ -22,7 +22,7 @@ use crate::slab::{SlabSlice, SliceRead, WorkerSlabs};
 const PLAIN_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\
     Content-Length: 58\r\n\r\nThis port speaks TLS only: use https:// or wss:// instead.";
 
-/// How long a client that got an alert may take to read it and to close.
+/// How long a client may take to read what was said last and to close.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// What the connections of one worker share: the slabs, and memory for ciphertext that no connection keeps.
@@ -115,6 +115,19 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> SlabStream<IO> {
         // The client may be gone or silent: then there is nobody to tell.
         let _ = timeout(LINGER, stream.linger()).await;
         Err(error)
+    }
+
+    /// Says close_notify and gives the client a moment to read what was said before that.
+    ///
+    /// # Cancel safety
+    /// Dropping it closes the socket at once.
+    pub async fn close(mut self) {
+        let closing = async {
+            self.shutdown().await?;
+            self.linger().await
+        };
+        // The client may be gone or silent: then there is nobody to tell.
+        let _ = timeout(LINGER, closing).await;
     }
 
     /// How the handshake was done.

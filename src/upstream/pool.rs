@@ -21,6 +21,9 @@ use super::stream::UpstreamStream;
 use crate::config::UpstreamConfig;
 use crate::slab::{HeadIo, SlabReader, WorkerSlabs};
 
+/// Most that hyper reads ahead of a response that the client does not take, in bytes.
+const MAX_BUFFER: usize = 64 * 1024;
+
 /// Body of a forwarded request.
 type RequestBody = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -33,6 +36,7 @@ pub type PooledClient = Client<DialingConnector, RequestBody>;
 #[must_use]
 pub fn pooled_client(config: &UpstreamConfig, dialer: Arc<Dialer>, slabs: Rc<WorkerSlabs>) -> PooledClient {
     Client::builder(TokioExecutor::new())
+        .http1_max_buf_size(MAX_BUFFER)
         .pool_idle_timeout(config.pool_idle_timeout)
         .pool_max_idle_per_host(config.pool_max_idle)
         .pool_timer(TokioTimer::new())

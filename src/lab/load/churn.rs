@@ -6,6 +6,7 @@ use tokio::time::{Instant, timeout};
 use super::echo::Talk;
 use super::fault::Fault;
 use super::seat::{Seat, Shared, Step};
+use super::tunnel::Late;
 
 /// Makes one connection after another, with its share of a count that all workers have together.
 pub(super) async fn worker(mut seat: Seat, size: usize) {
@@ -31,7 +32,7 @@ async fn cycle(shared: &Shared, index: u64, number: u64, size: usize) -> Result<
     Talk::new(number, size, 1, 1)
         .run(&mut tunnel, Step::Work, &|_| ())
         .await?;
-    tunnel.close().await?;
+    tunnel.close(Late::Fault).await?;
     shared
         .live
         .tally(index)

@@ -10,12 +10,12 @@ use rustls::pki_types::ServerName;
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::fault::{Fault, LoadError};
+use super::message::{MaskKeys, Message};
 use super::plan::{Plan, Resume, Work};
 use super::stream::Stream;
 use super::target::Sources;
 use super::tls;
-use super::tunnel::Tunnel;
-use super::ws::{MaskKeys, Message};
+use super::tunnel::{Late, Tunnel};
 
 /// How the target is reached.
 #[derive(Debug)]
@@ -103,7 +103,7 @@ impl Client {
         }
         let tunnel = self.tunnel(0, None).await?;
         let parameters = tunnel.stream().tls_parameters();
-        _ = tunnel.close().await;
+        _ = tunnel.close(Late::Ignored).await;
         Ok(parameters)
     }
 
@@ -119,12 +119,13 @@ impl Client {
     /// Connects and upgrades, with `head` in the same write as the request.
     pub(super) async fn tunnel(&self, index: u64, head: Option<Message>) -> Result<Box<Tunnel>, Fault> {
         let stream = self.connect(index).await?;
-        Tunnel::upgrade(stream, &self.request("GET"), head, MaskKeys::new(index)).await
+        Tunnel::upgrade(stream, &self.request("GET", index), head, MaskKeys::new(index)).await
     }
 
-    /// The beginning of a request; further fields and the empty line are to follow.
-    pub(super) fn request(&self, method: &str) -> String {
-        format!("{method} {} HTTP/1.1\r\n{}", self.path, self.fields)
+    /// The beginning of connection `index`'s request; further fields and the empty line are to follow.
+    pub(super) fn request(&self, method: &str, index: u64) -> String {
+        let path = self.path.replace("{n}", &index.to_string());
+        format!("{method} {path} HTTP/1.1\r\n{}", self.fields)
     }
 
     async fn dial(&self, index: u64) -> Result<TcpStream, Fault> {

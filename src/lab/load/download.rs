@@ -11,7 +11,7 @@ use super::http::{self, Head, KeptAlive};
 use super::plan::Carrier;
 use super::seat::Seat;
 use super::stream::Received;
-use super::tunnel::Tunnel;
+use super::tunnel::{Late, Tunnel};
 use super::upload::transfer_patience;
 use super::verify::Expected;
 use super::ws::Event;
@@ -27,7 +27,7 @@ pub(super) async fn worker(mut seat: Seat, size: u64, over: Carrier) {
     let whole = done.is_ok();
     seat.rest(done).await;
     if let (true, Source::Tunnel(tunnel)) = (whole, source) {
-        seat.close(tunnel).await;
+        seat.close(tunnel, Late::Fault).await;
     }
 }
 
@@ -69,7 +69,7 @@ impl Source {
         let client = &seat.shared.client;
         Ok(match over {
             Carrier::Http => {
-                let request = client.request("GET") + "\r\n";
+                let request = client.request("GET", seat.index) + "\r\n";
                 Self::Http {
                     kept: KeptAlive::connect(client, seat.index).await?,
                     request,

@@ -8,10 +8,11 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 use super::fault::Fault;
+use super::message::Message;
 use super::seat::{Seat, Step};
-use super::tunnel::Tunnel;
+use super::tunnel::{Late, Tunnel};
 use super::verify::Expected;
-use super::ws::{Event, Message};
+use super::ws::Event;
 use crate::lab::pattern::Position;
 
 /// Keeps one tunnel busy.
@@ -40,7 +41,7 @@ pub(super) async fn worker(mut seat: Seat, size: usize, in_flight: u64) {
     let whole = done.is_ok();
     seat.rest(done).await;
     if whole {
-        seat.close(tunnel).await;
+        seat.close(tunnel, Late::Fault).await;
     }
 }
 

@@ -15,11 +15,12 @@ use std::task::ready;
 use tokio::time::Instant;
 
 use super::fault::Fault;
+use super::message::Message;
 use super::plan::Greet;
 use super::seat::Seat;
-use super::tunnel::Tunnel;
+use super::tunnel::{Late, Tunnel};
 use super::verify::Expected;
-use super::ws::{Event, Message};
+use super::ws::Event;
 use crate::lab::pattern::Position;
 use crate::lab::upstream::GREETING;
 
@@ -45,10 +46,15 @@ pub(super) async fn worker(mut seat: Seat, size: Option<usize>, greet: Greet) {
         tally.early_greetings += u64::from(early);
         tally.count_unit(begin.elapsed(), bytes, bytes);
     }
+    let index = seat.index;
+    let mut surplus = |event: Event<'_>| match event {
+        Event::Data(_) => Err(Fault::WrongBytes(format!("tunnel {index}: more than was sent"))),
+        _ => Ok(()),
+    };
     seat.go().await;
-    let ended = seat.shared.finish.run_until_cancelled(tunnel.idle()).await;
+    let ended = seat.shared.finish.run_until_cancelled(tunnel.idle(&mut surplus)).await;
     seat.rest(ended.map_or(Ok(()), Err)).await;
-    seat.close(tunnel).await;
+    seat.close(tunnel, Late::Fault).await;
 }
 
 async fn verify(tunnel: &mut Tunnel, index: u64, size: Option<usize>, greet: Greet) -> Result<(), Fault> {

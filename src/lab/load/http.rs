@@ -1,6 +1,7 @@
 //! The little HTTP/1.1 that a load generator needs: one response's head, and bodies of a known length.
 
 use std::future::poll_fn;
+use std::task::Poll;
 
 use super::client::Client;
 use super::fault::Fault;
@@ -169,12 +170,11 @@ impl KeptAlive {
     }
 }
 
-/// Sends all of `bytes`.
+/// Sends all of `bytes`; what was not sent before goes first and in the same write.
 ///
 /// # Cancel safety
 /// It is not known how much was sent.
 pub(super) async fn send(stream: &mut Stream, bytes: &[u8]) -> Result<(), Fault> {
-    poll_fn(|cx| stream.poll_ready(cx)).await?;
-    poll_fn(|cx| std::task::Poll::Ready(stream.send(cx, bytes))).await?;
+    poll_fn(|cx| Poll::Ready(stream.send(cx, bytes))).await?;
     poll_fn(|cx| stream.poll_ready(cx)).await
 }

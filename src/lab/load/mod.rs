@@ -9,10 +9,13 @@
 //! ```
 //!
 //! Every byte is verified. The generator holds itself to account as well: an idle connection costs it as little as it
-//! asks of a proxy (a [stream] has no buffers), and a [`Report`] says when it, and not the target, was the limit.
+//! asks of a proxy (its streams have no buffers), and a [`Report`] says when it, and not the target, was the limit.
 
 mod churn;
 mod client;
+mod clock;
+mod course;
+mod doubt;
 mod download;
 mod echo;
 mod fault;
@@ -21,9 +24,12 @@ mod http;
 mod idle;
 mod lanes;
 mod limits;
+mod live;
+mod message;
 mod pace;
 mod plan;
 mod process;
+mod records;
 mod render;
 mod report;
 mod run;
@@ -39,11 +45,13 @@ mod verify;
 mod watch;
 mod ws;
 
+pub use doubt::{Limit, Warning};
 pub use fault::{Fault, FaultKind, LoadError};
+pub use live::{Glance, Live, Phase};
 pub use plan::{Carrier, Greet, Plan, Resume, Trust, Unit, Until, Work};
 pub use process::{Look, ProcessSample, command_name, sample_one, sample_tree};
 pub use render::render;
-pub use report::{Connections, Generator, Limit, Process, Rate, Report, Warning};
+pub use report::{Connections, Generator, Process, Rate, Report};
 pub use run::Run;
-pub use stats::{Glance, Live, Phase, Seen, Spread};
+pub use stats::{Seen, Spread};
 pub use target::{Sources, Target};

@@ -81,7 +81,7 @@ pub enum Until {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Work {
-    /// Opens tunnels and holds them.
+    /// Opens tunnels and holds them; counts what is pushed to them.
     Idle {
         /// How many.
         connections: u64,

@@ -42,7 +42,8 @@ fn write_report(out: &mut String, report: &Report) -> fmt::Result {
         line(out, "opening", &spread(opening))?;
     }
     match report.work {
-        Work::Idle { .. } => {}
+        Work::Idle { .. } if report.units == 0 => {}
+        Work::Idle { .. } => line(out, "work", &format!("{} messages were pushed", report.units))?,
         Work::Slow { .. } => {
             let read = format!(
                 "{} read in {}",
@@ -272,4 +273,36 @@ fn write_process(out: &mut String, process: &Process) -> fmt::Result {
 fn signed_bytes(bytes: f64) -> String {
     let sign = if bytes < 0.0 { "-" } else { "" };
     format!("{sign}{}", format_bytes(bytes.abs()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fault::Fault;
+    use super::super::report::tests::{echo, report};
+    use super::super::stats::Tally;
+    use super::*;
+
+    #[test]
+    fn a_report_is_read_from_top_to_bottom() {
+        let mut tally = Tally::default();
+        tally.count_fault(Fault::Ended);
+        let mut report = report(echo());
+        report.partial = true;
+        report.faults = tally.faults;
+        let expected = "\
+echo wss://localhost:8443/  PARTIAL: interrupted
+  plan         1000 × 128 B, 1 in flight, for 10.00 s
+  tls          TLSv1_3 TLS13_AES_128_GCM_SHA256 X25519
+  connections  1000 opened of 1000, 499/s
+  opening      p50 100 µs, p90 150 µs, p99 2.00 ms, p99.9 30.00 ms, max 4.00 s
+  work         100000 messages verified in 10.00 s, 10000/s
+  latency      p50 100 µs, p90 150 µs, p99 2.00 ms, p99.9 30.00 ms, max 4.00 s
+  process      proxy 42 (2 processes): user 1.00 s, system 0.00 s while working; 10.00 µs a message
+  RSS          10.0 MiB before, 20.0 MiB ready, 30.0 MiB peak, 20.0 MiB end, 15.0 MiB a second after; 10.2 KiB a connection, 10.2 KiB more each at the peak
+  PSS          5.00 MiB before, 10.0 MiB end; 5.12 KiB a connection
+  generator    1 thread, busiest 50 % on a core and at most 2 % waiting for one; RSS 5.47 KiB a connection
+  FAULT        1 × Ended: the connection ended unexpectedly (see the target's log)
+";
+        assert_eq!(render(&report), expected);
+    }
 }

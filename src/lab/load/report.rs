@@ -1,28 +1,15 @@
 //! The results of a run, as plain data.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use serde::Serialize;
 
+use super::doubt::Warning;
 use super::fault::FaultKind;
 use super::plan::{Unit, Work};
 use super::process::ProcessSample;
 use super::stats::{Seen, Spread};
 use super::target::Target;
-
-/// A thread that is busier than this has no time to spare for the target.
-const BUSY: f64 = 0.9;
-/// A thread that waits for a core longer than this does so at the target's expense or its own.
-const STARVED: f64 = 0.1;
-/// The part of an asked rate that counts as reaching it.
-const REACHED: f64 = 0.95;
-/// In a shorter time than this many seconds, being busy means nothing.
-const SHORTEST: f64 = 0.1;
-/// Fewer units say little about a percentile.
-const FEW_UNITS: u64 = 100;
-/// CPU times come in hundredths of a second: below this many seconds of them they are mostly rounding.
-const LITTLE_CPU: f64 = 0.5;
 
 /// What a run found.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -45,7 +32,7 @@ pub struct Report {
     pub opening: Option<Spread>,
     /// The length of the measured part.
     pub seconds: f64,
-    /// Messages, connections or bodies that were done in it and verified.
+    /// Messages, connections or bodies that were done in it and verified; of idle, messages that were pushed.
     pub units: u64,
     /// Units in a second.
     pub units_per_second: f64,
@@ -134,146 +121,11 @@ pub struct Generator {
     pub rss_per_connection: Option<f64>,
 }
 
-/// A reason for doubt.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(tag = "warning", rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Warning {
-    /// The generator was compiled without optimisation.
-    DebugBuild,
-    /// The generator was the limit.
-    GeneratorBusy {
-        /// See [`Generator::busy_ratio`].
-        busy_ratio: f64,
-    },
-    /// The machine was the limit.
-    GeneratorStarved {
-        /// See [`Generator::starved_ratio`].
-        starved_ratio: f64,
-    },
-    /// Connections were opened more slowly than asked.
-    RateNotReached {
-        /// Per second.
-        asked: f64,
-        /// Per second.
-        reached: f64,
-        /// Who could not do more.
-        limit: Limit,
-    },
-    /// Too few units for percentiles.
-    FewUnits {
-        /// How many.
-        units: u64,
-    },
-    /// Too little CPU time to divide.
-    LittleCpu {
-        /// How much.
-        seconds: f64,
-    },
-    /// The watched process may not be looked at closely.
-    NoPss,
-}
-
-/// Who could not do more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Limit {
-    /// A thread of the generator was always busy.
-    Generator,
-    /// The generator would have done more with more cores.
-    Machine,
-    /// The generator had time to spare.
-    Target,
-}
-
-impl fmt::Display for Warning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::DebugBuild => write!(f, "this is a debug build; use `cargo build --release` for figures"),
-            Self::GeneratorBusy { busy_ratio } => write!(
-                f,
-                "the generator was the limit, not the target: a thread was busy {:.0} % of the time; use more --threads",
-                busy_ratio * 100.0
-            ),
-            Self::GeneratorStarved { starved_ratio } => write!(
-                f,
-                "the generator waited {:.0} % of the time for a core: times per second and latencies tell of the \
-                 machine's load; CPU per unit still holds",
-                starved_ratio * 100.0
-            ),
-            Self::RateNotReached { asked, reached, limit } => write!(
-                f,
-                "{asked:.0} connections a second were asked for and {reached:.0} reached: {}",
-                match limit {
-                    Limit::Generator => "the generator is the limit; use more --threads",
-                    Limit::Machine => "this machine has no core to spare; lower --rate",
-                    Limit::Target => "the target takes no more; lower --rate",
-                }
-            ),
-            Self::FewUnits { units } => {
-                write!(
-                    f,
-                    "{units} units are too few for percentiles; allow a longer --duration or a higher --count"
-                )
-            }
-            Self::LittleCpu { seconds } => write!(
-                f,
-                "the process took {seconds:.2} s of CPU, counted in hundredths: CPU per unit is mostly rounding; \
-                 measure for longer"
-            ),
-            Self::NoPss => write!(f, "PSS cannot be read; run as the process's user or as root"),
-        }
-    }
-}
-
 impl Report {
     /// Whether all that was asked for was done, and without a fault.
     #[must_use]
     pub fn is_good(&self) -> bool {
         self.faults.is_empty() && !self.partial
-    }
-
-    /// Adds what there is to doubt.
-    pub(super) fn doubt(&mut self) {
-        let Generator {
-            busy_ratio,
-            starved_ratio,
-            ..
-        } = self.generator;
-        if cfg!(debug_assertions) {
-            self.warnings.push(Warning::DebugBuild);
-        }
-        let long_enough = self.seconds >= SHORTEST;
-        if busy_ratio > BUSY && long_enough {
-            self.warnings.push(Warning::GeneratorBusy { busy_ratio });
-        }
-        if starved_ratio > STARVED && long_enough {
-            self.warnings.push(Warning::GeneratorStarved { starved_ratio });
-        }
-        if let Rate {
-            asked: Some(asked),
-            reached: Some(reached),
-        } = self.rate
-            && reached < asked * REACHED
-        {
-            let limit = match () {
-                () if busy_ratio > BUSY => Limit::Generator,
-                () if starved_ratio > STARVED => Limit::Machine,
-                () => Limit::Target,
-            };
-            self.warnings.push(Warning::RateNotReached { asked, reached, limit });
-        }
-        if matches!(self.work, Work::Echo { .. } | Work::Churn { .. }) && self.units < FEW_UNITS {
-            self.warnings.push(Warning::FewUnits { units: self.units });
-        }
-        let Some(process) = &self.process else { return };
-        let seconds = process.cpu_of_units(&self.work);
-        if process.cpu_us_per_unit.is_some() && seconds < LITTLE_CPU {
-            self.warnings.push(Warning::LittleCpu { seconds });
-        }
-        if process.end.pss_bytes.is_none() {
-            self.warnings.push(Warning::NoPss);
-        }
     }
 }
 
@@ -285,5 +137,98 @@ impl Process {
             _ => (&self.ready, &self.end),
         };
         to.cpu_seconds() - from.cpu_seconds()
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::time::Duration;
+
+    use super::super::plan::Until;
+    use super::*;
+
+    /// A run without a reason for doubt, but that tests are debug builds.
+    pub(in super::super) fn report(work: Work) -> Report {
+        let spread = Spread {
+            count: 1_000,
+            mean_us: 110.0,
+            p50_us: 100.0,
+            p90_us: 150.5,
+            p99_us: 2_000.0,
+            p99_9_us: 30_000.0,
+            max_us: 4_000_000.0,
+        };
+        let sample = |rss_bytes, user_seconds| ProcessSample {
+            processes: 2,
+            user_seconds,
+            system_seconds: 1.0,
+            rss_bytes,
+            pss_bytes: Some(rss_bytes / 2),
+        };
+        Report {
+            version: "0.1.0",
+            target: "wss://localhost:8443".parse().unwrap(),
+            work,
+            partial: false,
+            tls: Some("TLSv1_3 TLS13_AES_128_GCM_SHA256 X25519".to_owned()),
+            connections: Connections {
+                asked: 1_000,
+                opened: 1_000,
+                resumed: 0,
+                ready: 1_000,
+            },
+            rate: Rate {
+                asked: Some(500.0),
+                reached: Some(499.0),
+            },
+            opening: Some(spread),
+            seconds: 10.0,
+            units: 100_000,
+            units_per_second: 10_000.0,
+            bytes_sent: 12_800_000,
+            bytes_received: 12_800_000,
+            latency: Some(spread),
+            early_greetings: 0,
+            faults: BTreeMap::new(),
+            process: Some(Process {
+                pid: 42,
+                command: "proxy".to_owned(),
+                before: sample(10 << 20, 1.0),
+                ready: sample(20 << 20, 2.0),
+                end: sample(20 << 20, 3.0),
+                after: sample(15 << 20, 3.0),
+                peak_rss_bytes: 30 << 20,
+                unit: Unit::Message,
+                cpu_us_per_unit: Some(10.0),
+                rss_per_connection: Some(10_485.76),
+                pss_per_connection: Some(5_242.88),
+                rss_growth_per_connection: Some(10_485.76),
+            }),
+            generator: Generator {
+                threads: 1,
+                busy_ratio: 0.5,
+                starved_ratio: 0.02,
+                cpu_seconds: 5.0,
+                rss_per_connection: Some(5_600.0),
+            },
+            warnings: Vec::new(),
+        }
+    }
+
+    pub(in super::super) fn echo() -> Work {
+        Work::Echo {
+            connections: 1_000,
+            size: 128,
+            in_flight: 1,
+            until: Until::Elapsed(Duration::from_secs(10)),
+        }
+    }
+
+    #[test]
+    fn a_report_reads_as_json() {
+        let json = serde_json::to_value(report(echo())).unwrap();
+        assert_eq!(json["work"]["until"]["elapsed"], 10.0);
+        assert_eq!(json["process"]["end"]["rss_bytes"], 20 << 20);
+        assert_eq!(json["target"], "wss://localhost:8443/");
     }
 }

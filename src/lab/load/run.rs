@@ -5,25 +5,28 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, oneshot};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::client::Client;
+use super::clock::Clock;
+use super::course::Course;
 use super::fault::LoadError;
 use super::lanes::Lanes;
+use super::live::{Live, Phase};
 use super::pace::Pace;
 use super::plan::{Plan, Until, Work};
-use super::process::ThreadTimes;
-use super::report::{Connections, Generator, Rate, Report};
+use super::report::Report;
 use super::seat::{Seat, Shared};
-use super::stats::{Live, Phase, Spread, Tally};
-use super::watch::{Moments, Watch, count_of};
+use super::watch::{Moments, Watch};
 use super::{churn, download, echo, head, idle, limits, slow, upload};
 
 /// Connections that are being opened at once; more would only wait in the target's accept queue.
 const OPENING_MAX: usize = 128;
 /// How long all connections together may take to close.
 const CLOSING_PATIENCE: Duration = Duration::from_secs(10);
+/// How long whoever stopped a run waits for what is under way.
+const STOPPING_PATIENCE: Duration = Duration::from_secs(3);
 /// After this long a process that gives memory back has done so.
 const SETTLING: Duration = Duration::from_secs(1);
 
@@ -128,7 +131,7 @@ impl Run {
             () = stop.cancelled() => partial |= until != Until::Stopped,
         }
         shared.finish.cancel();
-        let rest = timeout(shared.client.timeout * 2, live.all_rested(spawned)).await;
+        let rest = timeout(resting_patience(&shared, &stop), live.all_rested(spawned)).await;
         partial |= rest.is_err();
         let working = clock.lap(&lanes);
         moments.end = watch.sample();
@@ -142,8 +145,17 @@ impl Run {
         }
         moments.after = watch.sample();
 
-        let laps = Laps { opening, working };
-        Ok(conclude(&shared, &watch, &moments, &laps, opened, partial, tls))
+        let process = |count| watch.conclude(&moments, &shared.plan.work, opened, count);
+        let own_growth = moments.end.own.rss_bytes as f64 - moments.before.own.rss_bytes as f64;
+        Ok(Course {
+            opening,
+            working,
+            opened,
+            partial,
+            tls,
+            own_growth,
+        }
+        .into_report(&shared, process))
     }
 }
 
@@ -200,123 +212,11 @@ async fn elapsed(until: Until) {
     }
 }
 
-fn conclude(
-    shared: &Shared,
-    watch: &Watch,
-    moments: &Moments,
-    laps: &Laps,
-    ready: u64,
-    partial: bool,
-    tls: Option<String>,
-) -> Report {
-    let Plan {
-        work,
-        target,
-        rate,
-        threads,
-        ..
-    } = &shared.plan;
-    let total = shared.live.total();
-    let reached = total.opening_rate();
-    let Tally {
-        opened,
-        resumed,
-        opening,
-        units,
-        latency,
-        bytes_sent,
-        bytes_received,
-        early_greetings,
-        faults,
-        ..
-    } = total;
-    let counted = count_of(work.unit(), work, units, opened, bytes_sent + bytes_received);
-    let measured = match work {
-        Work::Idle { .. } | Work::Head { .. } => &laps.opening,
-        _ => &laps.working,
-    };
-    let own_growth = moments.end.own.rss_bytes as f64 - moments.before.own.rss_bytes as f64;
-    let mut report = Report {
-        version: env!("CARGO_PKG_VERSION"),
-        target: target.clone(),
-        work: work.clone(),
-        partial,
-        tls,
-        connections: Connections {
-            asked: work.connections(),
-            opened,
-            resumed,
-            ready,
-        },
-        rate: Rate { asked: *rate, reached },
-        opening: Spread::of(&opening),
-        seconds: measured.seconds,
-        units,
-        units_per_second: if measured.seconds > 0.0 {
-            units as f64 / measured.seconds
-        } else {
-            0.0
-        },
-        bytes_sent,
-        bytes_received,
-        latency: Spread::of(&latency),
-        early_greetings,
-        faults,
-        process: watch.conclude(moments, work, ready, counted),
-        generator: Generator {
-            threads: threads.get(),
-            busy_ratio: measured.busy_ratio,
-            starved_ratio: measured.starved_ratio,
-            cpu_seconds: measured.cpu_seconds,
-            rss_per_connection: (ready > 0).then(|| own_growth / ready as f64),
-        },
-        warnings: Vec::new(),
-    };
-    report.doubt();
-    report
-}
-
-/// Time, and what the lanes' threads did with it.
-#[derive(Debug)]
-struct Clock {
-    begin: Instant,
-    times: Vec<ThreadTimes>,
-}
-
-struct Laps {
-    opening: Lap,
-    working: Lap,
-}
-
-struct Lap {
-    seconds: f64,
-    busy_ratio: f64,
-    starved_ratio: f64,
-    cpu_seconds: f64,
-}
-
-impl Clock {
-    fn start(lanes: &Lanes) -> Self {
-        Self {
-            begin: Instant::now(),
-            times: lanes.times(),
-        }
-    }
-
-    fn restart(&mut self, lanes: &Lanes) {
-        *self = Self::start(lanes);
-    }
-
-    fn lap(&self, lanes: &Lanes) -> Lap {
-        let seconds = self.begin.elapsed().as_secs_f64();
-        let now = lanes.times();
-        let spent = || now.iter().zip(&self.times);
-        let most = |spent: &mut dyn Iterator<Item = f64>| spent.fold(0.0, f64::max) / seconds.max(f64::MIN_POSITIVE);
-        Lap {
-            seconds,
-            busy_ratio: most(&mut spent().map(|(now, then)| now.ran - then.ran)),
-            starved_ratio: most(&mut spent().map(|(now, then)| now.waited - then.waited)),
-            cpu_seconds: spent().map(|(now, then)| now.ran - then.ran).sum(),
-        }
+/// How long workers may take to finish what is under way.
+fn resting_patience(shared: &Shared, stop: &CancellationToken) -> Duration {
+    match shared.plan.work {
+        _ if stop.is_cancelled() => STOPPING_PATIENCE,
+        Work::Upload { size, .. } | Work::Download { size, .. } => upload::transfer_patience(shared, size),
+        _ => shared.client.timeout * 2,
     }
 }

@@ -15,10 +15,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::client::Client;
 use super::fault::Fault;
+use super::live::Live;
 use super::pace::Pace;
 use super::plan::{Plan, Until};
-use super::stats::Live;
-use super::tunnel::Tunnel;
+use super::tunnel::{Late, Tunnel};
 
 /// What all workers share.
 #[derive(Debug)]
@@ -120,8 +120,8 @@ impl Seat {
     }
 
     /// Closes a tunnel whose work is done.
-    pub(super) async fn close(self, tunnel: Box<Tunnel>) {
-        if let Err(fault) = Box::pin(tunnel.close()).await {
+    pub(super) async fn close(self, tunnel: Box<Tunnel>, late: Late) {
+        if let Err(fault) = Box::pin(tunnel.close(late)).await {
             self.count_fault(fault);
         }
     }

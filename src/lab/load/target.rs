@@ -10,18 +10,26 @@ use serde::{Serialize, Serializer};
 /// Where the load goes: `wss://host:port/path`, or ws, https, http.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    tls: bool,
+    scheme: Scheme,
     host: String,
     port: u16,
     /// As given; `None` if only `/` or nothing was.
     path: Option<String>,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scheme {
+    Ws,
+    Wss,
+    Http,
+    Https,
+}
+
 impl Target {
     /// Whether TLS is spoken: wss and https.
     #[must_use]
     pub fn is_tls(&self) -> bool {
-        self.tls
+        matches!(self.scheme, Scheme::Wss | Scheme::Https)
     }
 
     /// The host's name or address, without the brackets of IPv6.
@@ -38,7 +46,7 @@ impl Target {
         } else {
             self.host.clone()
         };
-        let usual = if self.tls { 443 } else { 80 };
+        let usual = if self.is_tls() { 443 } else { 80 };
         if self.port == usual {
             host
         } else {
@@ -46,7 +54,7 @@ impl Target {
         }
     }
 
-    /// The path that was given, or the usual one for this kind of work.
+    /// The path that was given, or the usual one for this kind of work. A `{n}` in it stands for the connection's number.
     #[must_use]
     pub fn path_or(&self, usual: &str) -> String {
         self.path.clone().unwrap_or_else(|| usual.to_owned())
@@ -72,9 +80,11 @@ impl FromStr for Target {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let refused = |why: &str| format!("{text:?} {why}; accepted: wss://host[:port][/path], or ws, https, http");
         let uri: Uri = text.parse().map_err(|_| refused("is no address"))?;
-        let tls = match uri.scheme_str() {
-            Some("wss" | "https") => true,
-            Some("ws" | "http") => false,
+        let (scheme, usual_port) = match uri.scheme_str() {
+            Some("wss") => (Scheme::Wss, 443),
+            Some("https") => (Scheme::Https, 443),
+            Some("ws") => (Scheme::Ws, 80),
+            Some("http") => (Scheme::Http, 80),
             Some(_) => return Err(refused("has an unknown scheme")),
             None => return Err(refused("has no scheme")),
         };
@@ -93,9 +103,9 @@ impl FromStr for Target {
             .map(http::uri::PathAndQuery::as_str)
             .filter(|path| *path != "/");
         Ok(Self {
-            tls,
+            scheme,
             host: host.trim_matches(['[', ']']).to_owned(),
-            port: uri.port_u16().unwrap_or(if tls { 443 } else { 80 }),
+            port: uri.port_u16().unwrap_or(usual_port),
             path: path.map(str::to_owned),
         })
     }
@@ -103,7 +113,12 @@ impl FromStr for Target {
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = if self.tls { "wss" } else { "ws" };
+        let scheme = match self.scheme {
+            Scheme::Ws => "ws",
+            Scheme::Wss => "wss",
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        };
         write!(
             f,
             "{scheme}://{}{}",
@@ -175,7 +190,7 @@ mod tests {
             ),
             ("ws://127.0.0.1:9000", false, "127.0.0.1", "127.0.0.1:9000", "/usual"),
             ("https://example.org/", true, "example.org", "example.org", "/usual"),
-            ("http://[::1]:80/a", false, "::1", "[::1]", "/a"),
+            ("http://[::1]:80/push/{n}", false, "::1", "[::1]", "/push/{n}"),
         ] {
             let target: Target = text.parse().unwrap();
             let got = (

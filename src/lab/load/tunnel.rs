@@ -11,8 +11,9 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpC
 
 use super::fault::Fault;
 use super::http;
+use super::message::{MaskKeys, Message, write_frame};
 use super::stream::{Received, Stream};
-use super::ws::{Event, FrameReader, MaskKeys, Message, write_frame};
+use super::ws::{Event, FrameReader};
 
 /// Plaintext that is made up at once: one full TLS record.
 const PIECE: usize = 16_384;
@@ -38,6 +39,15 @@ pub(super) struct Tunnel {
     current: Option<Message>,
     masks: MaskKeys,
     closing: bool,
+}
+
+/// What data is that comes before the target's Close.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Late {
+    /// A fault: everything had been answered.
+    Fault,
+    /// Nothing: the target sends what it likes.
+    Ignored,
 }
 
 impl Tunnel {
@@ -187,18 +197,15 @@ impl Tunnel {
         })
     }
 
-    /// Answers pings and waits for the fault that ends the tunnel; data is one, too.
+    /// Answers pings and gives data to `sink`, until the fault that ends the tunnel.
     ///
     /// # Cancel safety
     /// Nothing is lost.
-    pub(super) async fn idle(&mut self) -> Fault {
+    pub(super) async fn idle(&mut self, sink: &mut impl FnMut(Event<'_>) -> Result<(), Fault>) -> Fault {
         let fault: Result<(), Fault> = poll_fn(|cx| {
             loop {
                 ready!(self.poll_send(cx, &mut |_| None))?;
-                ready!(self.poll_receive(cx, usize::MAX, &mut |event| match event {
-                    Event::Data(_) => Err(Fault::Protocol("data on an idle tunnel")),
-                    _ => Ok(()),
-                }))?;
+                ready!(self.poll_receive(cx, usize::MAX, sink))?;
             }
         })
         .await;
@@ -210,14 +217,20 @@ impl Tunnel {
     ///
     /// # Cancel safety
     /// The tunnel is of no more use.
-    pub(super) async fn close(mut self: Box<Self>) -> Result<(), Fault> {
+    pub(super) async fn close(mut self: Box<Self>, late: Late) -> Result<(), Fault> {
         self.closing = true;
         let mask = self.masks.next();
         write_frame(OpCode::Control(Control::Close), &NORMAL, mask, &mut self.replies);
+        let mut take_late = |event: Event<'_>| match (event, late) {
+            (Event::Data(_), Late::Fault) => {
+                Err(Fault::WrongBytes("data after everything had been answered".to_owned()))
+            }
+            _ => Ok(()),
+        };
         let closed = poll_fn(|cx| {
             loop {
                 ready!(self.poll_send(cx, &mut |_| None))?;
-                if ready!(self.poll_receive(cx, usize::MAX, &mut |_| Ok(())))? == Received::End {
+                if ready!(self.poll_receive(cx, usize::MAX, &mut take_late))? == Received::End {
                     return Poll::Ready(Ok(()));
                 }
             }

@@ -8,11 +8,12 @@ use tokio::time::{Instant, timeout};
 use super::client::Client;
 use super::fault::Fault;
 use super::http::{self, Head, KeptAlive};
+use super::message::Message;
 use super::plan::Carrier;
 use super::seat::{Seat, Shared};
 use super::stream::Stream;
-use super::tunnel::Tunnel;
-use super::ws::{Event, Message};
+use super::tunnel::{Late, Tunnel};
+use super::ws::Event;
 use crate::lab::pattern::Position;
 
 /// Plaintext of one write: one full TLS record.
@@ -36,7 +37,7 @@ pub(super) async fn worker(mut seat: Seat, size: u64, over: Carrier) {
     let whole = done.is_ok();
     seat.rest(done).await;
     if let (true, Sink::Tunnel(tunnel)) = (whole, sink) {
-        seat.close(tunnel).await;
+        seat.close(tunnel, Late::Fault).await;
     }
 }
 
@@ -66,7 +67,7 @@ impl Sink {
         let client = &seat.shared.client;
         Ok(match over {
             Carrier::Http => {
-                let request = format!("{}Content-Length: {size}\r\n\r\n", client.request("POST"));
+                let request = format!("{}Content-Length: {size}\r\n\r\n", client.request("POST", seat.index));
                 Self::Http {
                     kept: KeptAlive::connect(client, seat.index).await?,
                     request,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::fault::LoadError;
-use super::plan::{Unit, Work};
+use super::plan::Work;
 use super::process::{Look, ProcessSample, command_name, sample_one, sample_tree};
 use super::report::Process;
 
@@ -124,14 +124,5 @@ impl Watch {
         let divides = count > 0.0 && !matches!(work, Work::Slow { .. });
         process.cpu_us_per_unit = divides.then(|| process.cpu_of_units(work) * 1e6 / count);
         Some(process)
-    }
-}
-
-/// How many of `unit` were done.
-pub(super) fn count_of(unit: Unit, work: &Work, units: u64, opened: u64, bytes: u64) -> f64 {
-    match (unit, work) {
-        (Unit::Gigabyte, _) => bytes as f64 / 1e9,
-        (Unit::Connection, Work::Idle { .. } | Work::Slow { .. }) => opened as f64,
-        (Unit::Message | Unit::Connection, _) => units as f64,
     }
 }

@@ -9,16 +9,15 @@
 //!   Redis is gone         ─► every channel unconfirmed and stale
 //! ```
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
 
-/// Messages that may wait for one client. One more and the client has missed something: it is told so by its end.
-const MAILBOX_MESSAGES: usize = 256;
+use super::mailbox::{Ended, Mailbox};
 
 /// The longest client id, in bytes.
 const CLIENT_ID_MAX: usize = 128;
@@ -68,15 +67,6 @@ struct Channel {
     confirmed: bool,
     mailboxes: Vec<Arc<Mailbox>>,
     awaiting: Vec<oneshot::Sender<()>>,
-}
-
-/// Why a subscription gives no more messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ended {
-    /// The client read too slowly and a message was lost.
-    Overflowed,
-    /// The origin shuts down.
-    Closed,
 }
 
 impl Hub {
@@ -218,65 +208,6 @@ impl Drop for Subscription {
     }
 }
 
-/// Messages on their way to one client. Nothing is allocated while it is empty.
-#[derive(Debug, Default)]
-struct Mailbox(Mutex<Queue>);
-
-#[derive(Debug, Default)]
-struct Queue {
-    messages: VecDeque<Bytes>,
-    ended: Option<Ended>,
-    reader: Option<Waker>,
-}
-
-impl Mailbox {
-    fn put(&self, message: Bytes) {
-        let mut queue = self.lock();
-        if queue.ended.is_some() {
-            return;
-        }
-        if queue.messages.len() < MAILBOX_MESSAGES {
-            queue.messages.push_back(message);
-        } else {
-            queue.ended = Some(Ended::Overflowed);
-        }
-        queue.wake();
-    }
-
-    fn end(&self, ended: Ended) {
-        let mut queue = self.lock();
-        queue.ended.get_or_insert(ended);
-        queue.wake();
-    }
-
-    fn poll_take(&self, cx: &mut Context<'_>) -> Poll<Result<Bytes, Ended>> {
-        let mut queue = self.lock();
-        if let Some(message) = queue.messages.pop_front() {
-            if queue.messages.is_empty() {
-                queue.messages = VecDeque::new();
-            }
-            return Poll::Ready(Ok(message));
-        }
-        if let Some(ended) = queue.ended {
-            return Poll::Ready(Err(ended));
-        }
-        queue.reader = Some(cx.waker().clone());
-        Poll::Pending
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.0.lock().expect("nothing panics while it holds the lock")
-    }
-}
-
-impl Queue {
-    fn wake(&mut self) {
-        if let Some(reader) = self.reader.take() {
-            reader.wake();
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
@@ -308,19 +239,6 @@ mod tests {
             assert_eq!(poll_fn(|cx| client.poll_next(cx)).await.unwrap(), "1");
             assert_eq!(poll_fn(|cx| client.poll_next(cx)).await.unwrap(), "2");
         }
-    }
-
-    #[tokio::test]
-    async fn a_client_that_does_not_read_is_ended_after_what_it_was_owed() {
-        let hub = Hub::new(Confirmation::Immediate);
-        let (mut slow, _) = hub.join(id("a"));
-        for _ in 0..=MAILBOX_MESSAGES {
-            hub.deliver("a", &Bytes::from_static(b"m"));
-        }
-        for _ in 0..MAILBOX_MESSAGES {
-            assert!(poll_fn(|cx| slow.poll_next(cx)).await.is_ok());
-        }
-        assert_eq!(poll_fn(|cx| slow.poll_next(cx)).await, Err(Ended::Overflowed));
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod body;
 mod broker;
 mod cork;
 mod hub;
+mod mailbox;
 mod service;
 mod session;
 mod subscriber;

@@ -24,7 +24,8 @@ use tokio_util::task::TaskTracker;
 
 use super::GREETING;
 use super::cork::Cork;
-use super::hub::{Ended, Subscription};
+use super::hub::Subscription;
+use super::mailbox::Ended;
 use crate::lab::pattern::Position;
 use crate::lab::units::parse_bytes;
 
