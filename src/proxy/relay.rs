@@ -51,6 +51,8 @@ pub(super) struct Relay {
     close: Close,
     /// Nothing more will be read.
     ended: bool,
+    /// That was passed on: the writing side is shut down.
+    done: bool,
 }
 
 impl Relay {
@@ -68,6 +70,7 @@ impl Relay {
             blocked_sent: 0,
             close: Close::No,
             ended: false,
+            done: false,
         };
         relay.follow(&head, worker, record);
         relay.blocked = head;
@@ -104,7 +107,7 @@ impl Relay {
         R: SliceRead,
         W: AsyncWrite + Unpin,
     {
-        loop {
+        while !self.done {
             ready!(self.poll_send_blocked(cx, to)).map_err(RelayError::Write)?;
             // TLS keeps the rest of a blocked write itself: nothing is read before that has gone.
             ready!(Pin::new(&mut *to).poll_flush(cx)).map_err(RelayError::Write)?;
@@ -114,7 +117,9 @@ impl Relay {
             }
             if self.ended || self.is_closed() {
                 self.ended = true;
-                return Pin::new(&mut *to).poll_shutdown(cx).map_err(RelayError::Write);
+                ready!(Pin::new(&mut *to).poll_shutdown(cx)).map_err(RelayError::Write)?;
+                self.done = true;
+                break;
             }
             match ready!(from.poll_read_slice(cx, worker.relay_buffer)) {
                 Ok(Some(slice)) => {
@@ -127,6 +132,7 @@ impl Relay {
                 Err(error) => return Poll::Ready(Err(RelayError::Read(error))),
             }
         }
+        Poll::Ready(Ok(()))
     }
 
     /// Whether nothing more needs to be read because this proxy closes: its Close went one way and the peer's came the

@@ -62,6 +62,10 @@ impl Tunnel {
         record.path.replace(path);
         record.phase.set(Phase::Tunnel);
         record.active.set(worker.tick.get());
+        if worker.draining.is_cancelled() {
+            // Accepted before the drain, upgraded during it.
+            record.give(Order::Close(CloseReason::Drain));
+        }
         let open = GaugeGuard::new(&worker.shared.metrics.tunnels_open);
         Self {
             downstream,

@@ -117,3 +117,35 @@ async fn a_tunnel_that_does_not_answer_is_abandoned_when_the_proxy_must_end() {
     crate::support::proxy::assert_nothing_open(&metrics);
     assert_eq!(metrics.tunnels_closed_total[CloseReason::Abandoned].get(), 1);
 }
+
+#[tokio::test]
+async fn a_tunnel_that_begins_during_the_drain_is_closed_with_1001_as_well() {
+    let (go, wait) = tokio::sync::watch::channel(false);
+    let origin = Origin::scripted(move |mut connection| {
+        let mut wait = wait.clone();
+        async move {
+            wait.wait_for(|go| *go).await.unwrap();
+            connection.switch(b"").await;
+            assert_eq!(connection.receive(8).await[..2], [0x88, 0x82], "a masked Close");
+            connection.send(&server_frame(0x88, &GOING_AWAY)).await;
+            connection.rest().await;
+        }
+    })
+    .await;
+    let proxy = Proxy::start(&origin, HeadPolicy::Pin, SETTINGS);
+    let mut client = proxy.connect().await;
+    client
+        .send(crate::support::client::upgrade_request("/").as_bytes())
+        .await;
+    eventually("the upgrade is under way", || {
+        proxy.metrics.upstream_connections_open.get() == 1
+    })
+    .await;
+    proxy.running.drain();
+    go.send(true).unwrap();
+    client.switched().await;
+    assert_eq!(client.frame().await, (0x88, GOING_AWAY.to_vec()));
+    client.send(&frame(0x88, &GOING_AWAY)).await;
+    assert!(client.rest().await.is_empty());
+    proxy.stop().await;
+}

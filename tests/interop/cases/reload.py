@@ -1,6 +1,7 @@
 """Reload: the config file changes under open tunnels."""
 
 import asyncio
+import signal
 
 from cases.websocket import LANGUAGES, Tunnel, echoes
 from lib import proxies
@@ -44,6 +45,16 @@ async def fault(context):
     equal(now, applied, "reloads applied")
 
 
+async def hangup(context):
+    """SIGHUP reloads also when nothing has changed, and tunnels live on."""
+    tunnel = await Tunnel.open(context, "python", "echo")
+    applied = proxies.sample(await context.proxy.metrics(), "headpin_config_reloads_total", result="applied")
+    context.proxy.process.signal(signal.SIGHUP)
+    await until(context, "config_reloads_total", applied + 1, result="applied")
+    await echoes(tunnel, 1000)
+    await tunnel.close()
+
+
 def groups():
-    cases = (Case("reload/flip", flip), Case("reload/fault", fault))
+    cases = (Case("reload/flip", flip), Case("reload/fault", fault), Case("reload/hangup", hangup))
     yield Group("reload", "pin", "node", cases)
