@@ -34,7 +34,13 @@ pub(crate) enum ProxyError {
     BodyBroken,
     /// The upstream's fault.
     #[error("no upstream server can be reached")]
-    Dial(#[from] DialError),
+    Unreachable {
+        /// The last server did not connect in time.
+        timed_out: bool,
+        /// What was wrong with it.
+        #[source]
+        source: BoxError,
+    },
     /// The upstream's fault: the connection broke, or what came is no HTTP.
     #[error("the upstream did not answer in HTTP")]
     Upstream(#[source] BoxError),
@@ -46,6 +52,15 @@ pub(crate) enum ProxyError {
     BadSwitch(#[from] BadResponse),
 }
 
+impl From<DialError> for ProxyError {
+    fn from(error: DialError) -> Self {
+        Self::Unreachable {
+            timed_out: matches!(error, DialError::Timeout { .. }),
+            source: error.into(),
+        }
+    }
+}
+
 impl ProxyError {
     fn status(&self) -> StatusCode {
         match self {
@@ -53,19 +68,19 @@ impl ProxyError {
             Self::BadUpgrade(_) | Self::BadHost | Self::BodyBroken => StatusCode::BAD_REQUEST,
             Self::Connect => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::Dial(DialError::Timeout { .. }) | Self::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
-            Self::Dial(_) | Self::Upstream(_) | Self::BadSwitch(_) => StatusCode::BAD_GATEWAY,
+            Self::Unreachable { timed_out: true, .. } | Self::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::Unreachable { .. } | Self::Upstream(_) | Self::BadSwitch(_) => StatusCode::BAD_GATEWAY,
         }
     }
 
     /// What an upgrade that failed so is counted as.
     pub(crate) fn upgrade_result(&self) -> UpgradeResult {
         match self {
-            Self::Dial(DialError::Timeout { .. }) | Self::ResponseTimeout => UpgradeResult::Timeout,
+            Self::Unreachable { timed_out: true, .. } | Self::ResponseTimeout => UpgradeResult::Timeout,
             Self::Upstream(cause) if cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse) => {
                 UpgradeResult::BadResponse
             }
-            Self::Dial(_) | Self::Upstream(_) => UpgradeResult::Unreachable,
+            Self::Unreachable { .. } | Self::Upstream(_) => UpgradeResult::Unreachable,
             Self::BadSwitch(_) => UpgradeResult::BadResponse,
             _ => UpgradeResult::BadRequest,
         }
@@ -93,22 +108,16 @@ impl ProxyError {
             cause = this.source();
         }
         if error.is_connect() {
-            return match into_dial_error(error) {
-                Ok(error) => Self::Dial(error),
-                Err(error) => Self::Upstream(error),
+            let timed_out = matches!(
+                std::error::Error::source(&error).and_then(|source| source.downcast_ref()),
+                Some(DialError::Timeout { .. })
+            );
+            return Self::Unreachable {
+                timed_out,
+                source: error.into(),
             };
         }
         Self::Upstream(error.into())
-    }
-}
-
-/// hyper-util boxes the connector's error; what is needed of it is its kind, so it is made again from what it says.
-fn into_dial_error(error: hyper_util::client::legacy::Error) -> Result<DialError, BoxError> {
-    let source = std::error::Error::source(&error).and_then(<dyn std::error::Error>::downcast_ref::<DialError>);
-    match source {
-        Some(DialError::Timeout { server }) => Ok(DialError::Timeout { server: server.clone() }),
-        Some(DialError::NoServer) => Ok(DialError::NoServer),
-        _ => Err(error.into()),
     }
 }
 
