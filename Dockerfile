@@ -1,0 +1,59 @@
+# The image of headpin: the binary on a slim Debian, as a user without rights, on a root that may be read-only.
+#
+#   docker build --tag headpin .
+#   docker run --read-only --volume "$PWD/config:/etc/headpin:ro" --publish 8443:8443 headpin
+#
+# Another subcommand takes the place of `serve`: docker run --rm headpin --help
+
+FROM rust:1.95-bookworm AS build
+# For aws-lc.
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends cmake \
+ && rm -rf /var/lib/apt/lists/*
+WORKDIR /build
+# Backtraces keep the names of functions, and lose the lines that would double the binary.
+ENV CARGO_PROFILE_RELEASE_DEBUG=false
+
+# The dependencies, in a layer that lasts until Cargo.lock changes.
+COPY Cargo.toml Cargo.lock ./
+RUN mkdir src \
+ && echo 'fn main() {}' >src/main.rs \
+ && : >src/lib.rs \
+ && cargo build --locked --release --bin headpin
+
+COPY src src
+COPY config config
+# Cargo goes by times, and the stubs are younger than what was copied.
+RUN touch src/main.rs src/lib.rs \
+ && cargo build --locked --release --bin headpin
+
+FROM debian:bookworm-slim
+# The roots that https upstreams are checked against.
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends ca-certificates \
+ && rm -rf /var/lib/apt/lists/* /var/cache/* /var/log/* \
+ && install -d -o 65532 -g 65532 -m 0750 /var/lib/headpin
+COPY --from=build /build/target/release/headpin /usr/local/bin/headpin
+COPY LICENSE-APACHE LICENSE-MIT /usr/share/doc/headpin/
+
+# docker build --build-arg VERSION=... --build-arg REVISION="$(git rev-parse HEAD)"
+ARG VERSION=unknown
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="headpin" \
+      org.opencontainers.image.description="A TLS WebSocket reverse proxy whose memory you can see" \
+      org.opencontainers.image.licenses="MIT OR Apache-2.0" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION"
+
+# A number, so that Kubernetes can see that it is not root.
+USER 65532:65532
+# `headpin certs` writes below it; a new named volume mounted here belongs to the user.
+WORKDIR /var/lib/headpin
+EXPOSE 8443 9900
+# Begins the drain; give it more than server.drain_grace: docker stop --time 40.
+STOPSIGNAL SIGTERM
+# Waits for `headpin health`:
+# HEALTHCHECK --interval=10s --timeout=3s --start-period=5s --retries=3 \
+#   CMD ["headpin", "health", "--config", "/etc/headpin/headpin.toml"]
+ENTRYPOINT ["headpin"]
+CMD ["serve", "--config", "/etc/headpin/headpin.toml"]
