@@ -99,11 +99,7 @@ pub fn start(config: Config, path: Option<PathBuf>) -> Result<Running, StartErro
     let acceptor = TlsAcceptor::new()?;
     let life = Life::default();
     let connections = connections(&config)?;
-    let (workers, policy, grace) = (
-        config.server.workers.get(),
-        config.head_policy,
-        config.server.drain_grace,
-    );
+    let (workers, policy) = (config.server.workers.get(), config.head_policy);
     let requests = config.http.max_requests.get();
 
     let mut listeners = Vec::with_capacity(workers);
@@ -146,7 +142,6 @@ pub fn start(config: Config, path: Option<PathBuf>) -> Result<Running, StartErro
             shared: Arc::clone(&shared),
             trend: Arc::clone(&trend),
             life: life.clone(),
-            grace,
         };
         threads.push(WorkerThread::start(settings).map_err(StartError::Thread)?);
     }

@@ -1,6 +1,6 @@
 //! Which changes only a restart brings into effect.
 
-use super::{AdminConfig, Config, LogConfig, ServerConfig, SlabsConfig};
+use super::{AdminConfig, Config, HttpConfig, LogConfig, ServerConfig, SlabsConfig, TunnelConfig};
 
 impl Config {
     /// The dotted keys that differ in `new` and only take effect at start; a reload should name them.
@@ -10,8 +10,8 @@ impl Config {
             head_policy: _,
             server,
             tls: _,
-            http: _,
-            tunnel: _,
+            http,
+            tunnel,
             slabs,
             upstream: _,
             admin,
@@ -27,14 +27,28 @@ impl Config {
         let SlabsConfig {
             tls_capacity,
             tcp_capacity,
-            spares: _,
+            spares,
         } = slabs;
+        let HttpConfig {
+            header_timeout: _,
+            body_timeout: _,
+            max_header_bytes: _,
+            max_requests,
+            forwarded: _,
+        } = http;
+        let TunnelConfig {
+            idle_timeout: _,
+            relay_buffer,
+        } = tunnel;
         let AdminConfig { listen: admin_listen } = admin;
         let LogConfig { format, filter, access } = log;
         let differs = [
             ("server.listen", *listen != new.server.listen),
             ("server.workers", *workers != new.server.workers),
             ("server.max_connections", *max_connections != new.server.max_connections),
+            ("http.max_requests", *max_requests != new.http.max_requests),
+            ("tunnel.relay_buffer", *relay_buffer != new.tunnel.relay_buffer),
+            ("slabs.spares", *spares != new.slabs.spares),
             ("slabs.tls_capacity", *tls_capacity != new.slabs.tls_capacity),
             ("slabs.tcp_capacity", *tcp_capacity != new.slabs.tcp_capacity),
             ("admin.listen", *admin_listen != new.admin.listen),
@@ -63,9 +77,7 @@ mod tests {
         let mut new = old.clone();
         new.head_policy = HeadPolicy::Pin;
         new.server.keepalive = None;
-        new.http.max_requests = NonZeroUsize::MIN;
         new.tunnel.idle_timeout = None;
-        new.slabs.spares = 9;
         new.upstream.pool_max_idle = 0;
         assert!(old.needs_restart(&new).is_empty());
     }
@@ -77,6 +89,9 @@ mod tests {
         new.server.listen.set_port(1);
         new.server.workers = NonZeroUsize::MAX;
         new.server.max_connections = Some(NonZeroUsize::MIN);
+        new.http.max_requests = NonZeroUsize::MIN;
+        new.tunnel.relay_buffer = ByteSize::kib(8);
+        new.slabs.spares = 9;
         new.slabs.tls_capacity = ByteSize::mib(1);
         new.slabs.tcp_capacity = ByteSize::mib(2);
         new.admin.listen.set_port(1);
@@ -87,6 +102,9 @@ mod tests {
             "server.listen",
             "server.workers",
             "server.max_connections",
+            "http.max_requests",
+            "tunnel.relay_buffer",
+            "slabs.spares",
             "slabs.tls_capacity",
             "slabs.tcp_capacity",
             "admin.listen",

@@ -5,7 +5,6 @@ use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
 
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, oneshot};
@@ -33,8 +32,6 @@ pub struct WorkerSettings {
     pub trend: Arc<Trend>,
     /// The phases to follow.
     pub life: Life,
-    /// How long a drain may take.
-    pub grace: Duration,
 }
 
 /// A running worker.
@@ -103,7 +100,6 @@ async fn run(settings: WorkerSettings, mut commands: mpsc::UnboundedReceiver<Com
         shared,
         trend,
         life,
-        grace,
     } = settings;
     let worker = WorkerContext::new(index, workers, policy, shared);
     worker.slabs.on_turnover(Box::new(move || trend.sample()));
@@ -125,6 +121,7 @@ async fn run(settings: WorkerSettings, mut commands: mpsc::UnboundedReceiver<Com
     }
 
     worker.drain();
+    let grace = worker.shared.settings.load().config.server.drain_grace;
     let deadline = tokio::time::sleep(grace);
     let ending = life.entered(LifePhase::Ending);
     let empty = worker.tracker.wait();
