@@ -16,7 +16,10 @@ fn layers() -> BTreeMap<String, usize> {
     for (layer, places) in rows {
         for place in places.split('`').skip(1).step_by(2) {
             let module = place.trim_end_matches('/').trim_end_matches(".rs");
-            assert!(layers.insert(module.to_owned(), layer).is_none(), "{module} is in the table twice");
+            assert!(
+                layers.insert(module.to_owned(), layer).is_none(),
+                "{module} is in the table twice"
+            );
         }
     }
     layers
@@ -42,7 +45,9 @@ fn uses(text: &str) -> Vec<String> {
             // In quotes it is the name of a log target.
             for (at, _) in line.match_indices(prefix).filter(|(at, _)| !line[..*at].ends_with('"')) {
                 let rest = &line[at + prefix.len()..];
-                let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len());
+                let end = rest
+                    .find(|c: char| !(c.is_alphanumeric() || c == '_'))
+                    .unwrap_or(rest.len());
                 named.push(rest[..end].to_owned());
             }
         }
@@ -63,7 +68,9 @@ fn a_module_uses_only_modules_of_lower_layers() {
         if module == "lib" {
             continue;
         }
-        let own = *layers.get(module).unwrap_or_else(|| panic!("{module} is not in the table"));
+        let own = *layers
+            .get(module)
+            .unwrap_or_else(|| panic!("{module} is not in the table"));
         for used in uses(&fs::read_to_string(&file).unwrap()) {
             match layers.get(&used) {
                 _ if used == module => {}
