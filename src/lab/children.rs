@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Read};
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::scenario::Common;
-use crate::labels::HeadPolicy;
+use crate::labels::{HeadPolicy, RelayPolicy};
 use crate::tls::{DEVELOPMENT_NAMES, DevelopmentCertificates};
 
 /// How long a process may take to listen.
@@ -26,6 +27,7 @@ const KEPT_LINES: usize = 20;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Toggles {
     pub(super) head_policy: HeadPolicy,
+    pub(super) relay_policy: RelayPolicy,
 }
 
 /// The real proxy with the real origin behind it. Dropped, both are killed.
@@ -41,6 +43,8 @@ pub(super) struct Stage {
     pub(super) origin_address: SocketAddr,
     /// The authority that clients are to trust.
     pub(super) ca: String,
+    /// The same as a file.
+    pub(super) ca_file: PathBuf,
     /// The proxy's config, as it was given.
     pub(super) config: String,
     /// Config and certificates; gone with the stage.
@@ -60,6 +64,8 @@ impl Stage {
         let made = DevelopmentCertificates::make(DEVELOPMENT_NAMES).context("no certificate")?;
         fs::write(folder.path().join("leaf.pem"), &made.leaf)?;
         fs::write(folder.path().join("key.pem"), &made.leaf_key)?;
+        let ca_file = folder.path().join("ca.pem");
+        fs::write(&ca_file, &made.ca)?;
         let config = config(common, toggles, origin_address);
         let path = folder.path().join("headpin.toml");
         fs::write(&path, &config)?;
@@ -73,6 +79,7 @@ impl Stage {
             admin,
             origin_address,
             ca: made.ca,
+            ca_file,
             config,
             _folder: folder,
         })
@@ -98,9 +105,12 @@ fn config(common: &Common, toggles: Toggles, origin: SocketAddr) -> String {
         tcp_slab,
         ..
     } = common;
-    let Toggles { head_policy } = toggles;
+    let Toggles {
+        head_policy,
+        relay_policy,
+    } = toggles;
     format!(
-        "head_policy = \"{head_policy}\"\n\
+        "head_policy = \"{head_policy}\"\nrelay_policy = \"{relay_policy}\"\n\
          [server]\nlisten = \"127.0.0.1:0\"\nworkers = {workers}\ndrain_grace = \"1s\"\n\
          [tls]\ncertificates = [{{ cert = \"leaf.pem\", key = \"key.pem\" }}]\n\
          [slabs]\ntls_capacity = {tls_slab}\ntcp_capacity = {tcp_slab}\n\

@@ -14,12 +14,18 @@ const STYLE: &str = include_str!("report.css");
 type Series = (&'static str, &'static str, Scale, fn(&Sample) -> f64);
 
 /// Title, explanation, and what is drawn.
-const SERIES: [Series; 6] = [
+const SERIES: [Series; 7] = [
     (
         "Resident memory",
         "of the proxy's process, as the kernel says",
         Scale::Bytes,
         |sample| sample.rss_bytes,
+    ),
+    (
+        "Allocated",
+        "and not given back, as the allocator says",
+        Scale::Bytes,
+        |sample| sample.allocated_bytes,
     ),
     (
         "Live slabs",
@@ -153,7 +159,10 @@ fn plots(page: &mut String, result: &LabResult) -> anyhow::Result<()> {
         }
     } else {
         // The same scale in every corner, or they could not be compared.
-        for (title, about, scale, of) in &SERIES[..2] {
+        for (title, about, scale, of) in SERIES
+            .iter()
+            .filter(|series| ["Resident memory", "Live slabs"].contains(&series.0))
+        {
             let values = result.runs.iter().flat_map(|run| run.samples.iter().map(of));
             let top = values.fold(0.0, f64::max);
             for corner in &corners {

@@ -5,7 +5,7 @@
 //!       └─ its keys are the ones that are accepted
 //! ```
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
@@ -257,7 +257,7 @@ impl Scenario {
     /// # Errors
     /// [`ScenarioError`], with what is accepted.
     pub fn choose(choice: &Choice) -> Result<Self, ScenarioError> {
-        let file = choice.file.as_ref().map(|path| read(path)).transpose()?;
+        let file = choice.file.as_deref().map(read).transpose()?;
         let kind = file
             .as_ref()
             .and_then(|table| table.get("kind")?.as_str().map(str::to_owned));
@@ -361,9 +361,9 @@ impl Scenario {
     }
 }
 
-fn read(path: &PathBuf) -> Result<Table, ScenarioError> {
+fn read(path: &Path) -> Result<Table, ScenarioError> {
     let text = std::fs::read_to_string(path).map_err(|source| ScenarioError::Read {
-        path: path.clone(),
+        path: path.to_owned(),
         source,
     })?;
     parse(&text, &path.display().to_string())

@@ -3,7 +3,7 @@
 use super::fit::Line;
 use super::model::Model;
 use super::result::{Claim, Fact, LabResult, Modelled, Run};
-use super::scenario::{Experiment, Scenario, Traffic, Trend};
+use super::scenario::{Backpressure, Experiment, Scenario, Traffic, Trend};
 use super::units::format_bytes;
 
 /// Below this many samples a line says little.
@@ -27,7 +27,7 @@ pub(super) fn conclude(result: &mut LabResult, scenario: &Scenario) {
         Experiment::Uploads(_) => uploads(result, scenario),
         Experiment::Trend(trend) => trend_detectors(result, trend),
         Experiment::Idle(_) => idle(result),
-        Experiment::Backpressure(_) => {}
+        Experiment::Backpressure(slow) => backpressure(result, slow),
     }
     doubt(result);
 }
@@ -367,6 +367,59 @@ fn idle(result: &mut LabResult) {
             open == run.load.tunnels as f64 && open > 0.0 && run.last().tunnels == open,
             format!("{open:.0} of {}", run.load.tunnels),
         );
+    }
+    result.verdict = words.join(" ");
+}
+
+/// Under pipe a reader may cost this much: both relays' buffers, and what TLS holds of a blocked write.
+const HELD_BY_PIPE: f64 = (1 << 20) as f64;
+
+fn backpressure(result: &mut LabResult, slow: &Backpressure) {
+    let value = |name: &str| {
+        let fact = result.facts.iter().find(|fact| fact.name == name);
+        fact.map(|fact| fact.value)
+    };
+    let readers = slow.readers as f64;
+    let asked = readers * slow.download as f64;
+    let (queue, taken) = (
+        value("queue: held while they read"),
+        value("queue: taken by the readers"),
+    );
+    let pipe = value("pipe: held while they read");
+    let after = value("queue: allocated afterwards").zip(value("queue: resident afterwards"));
+    let mut words = Vec::new();
+    if let (Some(held), Some(taken)) = (queue, taken) {
+        words.push(format!(
+            "Without backpressure the proxy holds {:.0} MB that {readers:.0} readers have not taken.",
+            held / 1e6
+        ));
+        claim(
+            result,
+            "under queue most of what readers have not taken is in memory",
+            held > (asked - taken) / 2.0,
+            format!(
+                "{} held of {} asked for, {} taken",
+                format_bytes(held),
+                format_bytes(asked),
+                format_bytes(taken)
+            ),
+        );
+    }
+    if let Some(held) = pipe {
+        words.push(format!("With it {:.1} MB.", held.max(0.0) / 1e6));
+        claim(
+            result,
+            "under pipe a slow reader costs less than 1 MiB",
+            held < HELD_BY_PIPE * readers,
+            format!("{} for {readers:.0} readers", format_bytes(held.max(0.0))),
+        );
+    }
+    if let Some((allocated, resident)) = after {
+        words.push(format!(
+            "After the readers have left, {:.1} MB more are allocated than before, and {:.1} MB more resident.",
+            allocated / 1e6,
+            resident / 1e6
+        ));
     }
     result.verdict = words.join(" ");
 }

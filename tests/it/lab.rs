@@ -98,6 +98,13 @@ fn the_usage_trend_finds_the_leak_under_a_bursty_load() {
 }
 
 #[test]
+fn without_backpressure_memory_holds_what_slow_readers_leave() {
+    let (result, _) = smoke("backpressure", &[]);
+    holds(&result, "under queue most of what readers have not taken is in memory");
+    holds(&result, "under pipe a slow reader costs less than 1 MiB");
+}
+
+#[test]
 fn what_cannot_be_run_is_told_with_what_is_accepted() {
     for (arguments, says) in [
         (

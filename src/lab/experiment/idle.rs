@@ -62,7 +62,7 @@ async fn one(lab: &Lab<'_>, idle: &Idle, policy: HeadPolicy, facts: &mut Vec<Fac
     lab.watch(&mut stage, &observer, tick * 5, &mut run).await;
     let mut kernel = vec![Kernel::read()];
 
-    mark(&mut run, &observer, "opening").await;
+    lab.mark(&mut run, &observer, "opening").await;
     let opening = TaskTracker::new();
     let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
     let gate = std::sync::Arc::new(tokio::sync::Semaphore::new(OPENING_MAX));
@@ -93,25 +93,18 @@ async fn one(lab: &Lab<'_>, idle: &Idle, policy: HeadPolicy, facts: &mut Vec<Fac
         wires.push(opened.context("a tunnel cannot be opened")?);
     }
     run.load.tunnels = wires.len() as u64;
-    mark(&mut run, &observer, "all open").await;
+    lab.mark(&mut run, &observer, "all open").await;
     lab.watch(&mut stage, &observer, idle.settle, &mut run).await;
     kernel.push(Kernel::read());
 
     if !lab.stop.is_cancelled() {
-        mark(&mut run, &observer, "push").await;
+        lab.mark(&mut run, &observer, "push").await;
         push(&stage.origin_address, idle, &mut wires).await?;
         lab.watch(&mut stage, &observer, idle.settle, &mut run).await;
         kernel.push(Kernel::read());
     }
     facts.extend(costs(&run, &kernel));
     Ok(run)
-}
-
-async fn mark(run: &mut Run, observer: &Observer, what: &str) {
-    if let Ok(sample) = observer.sample().await {
-        run.marks.push((sample.seconds, what.to_owned()));
-        run.samples.push(sample);
-    }
 }
 
 /// Publishes one message and takes it from every tunnel.

@@ -6,6 +6,7 @@
 //! ```
 
 mod idle;
+mod slow;
 mod traffic;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -20,7 +21,7 @@ use super::observe::Observer;
 use super::result::{LabResult, Run};
 use super::scenario::{Experiment, Scenario};
 use super::verdict;
-use crate::labels::HeadPolicy;
+use crate::labels::{HeadPolicy, RelayPolicy};
 
 /// The settings of the head policy, the bug first.
 const HEAD_POLICIES: [HeadPolicy; 2] = [HeadPolicy::Pin, HeadPolicy::Copy];
@@ -68,7 +69,7 @@ pub async fn run(scenario: &Scenario, stop: &CancellationToken, say: &dyn Fn(&st
         Experiment::Uploads(traffic) => traffic::uploads(&lab, traffic, &mut result.runs).await,
         Experiment::Trend(trend) => traffic::trend(&lab, trend, &mut result.runs).await,
         Experiment::Idle(idle) => idle::idle(&lab, idle, &mut result).await,
-        Experiment::Backpressure(_) => anyhow::bail!("this scenario is not there yet"),
+        Experiment::Backpressure(slow) => slow::backpressure(&lab, slow, &mut result).await,
     };
     if let Err(error) = ran {
         if result.runs.iter().all(|run| run.samples.is_empty()) {
@@ -98,12 +99,24 @@ pub async fn run(scenario: &Scenario, stop: &CancellationToken, say: &dyn Fn(&st
 
 impl Lab<'_> {
     async fn stage(&self, head_policy: HeadPolicy) -> anyhow::Result<Stage> {
-        Stage::start(&self.scenario.common, Toggles { head_policy }).await
+        let toggles = Toggles {
+            head_policy,
+            relay_policy: RelayPolicy::Pipe,
+        };
+        Stage::start(&self.scenario.common, toggles).await
     }
 
     /// Waits, unless it is stopped.
     async fn rest(&self, duration: Duration) {
         self.stop.run_until_cancelled(tokio::time::sleep(duration)).await;
+    }
+
+    /// Notes that `what` begins now.
+    async fn mark(&self, run: &mut Run, observer: &Observer, what: &str) {
+        if let Ok(sample) = observer.sample().await {
+            run.marks.push((sample.seconds, what.to_owned()));
+            run.samples.push(sample);
+        }
     }
 
     /// Looks at the proxy every tick for `duration`. What goes wrong ends it and is noted.
