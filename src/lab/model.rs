@@ -57,6 +57,18 @@ impl Model {
     pub fn pinned(&self, seconds: f64, filled: f64) -> f64 {
         let fill = self.fill_time();
         let retired = (seconds / fill + filled).floor();
+        if retired < 1.0 {
+            return 0.0;
+        }
+        // Tunnels could only arrive in what was left of the first.
+        let first = Self {
+            slab: self.slab * (1.0 - filled),
+            ..*self
+        };
+        if self.lifetime.is_none() {
+            // Age does not matter.
+            return first.pinned_at_age(0.0) + (retired - 1.0) * self.pinned_at_age(0.0);
+        }
         let oldest = self.lifetime.map_or(f64::INFINITY, |mean| FORGOTTEN * mean);
         let mut pinned = 0.0;
         let mut slab = retired;
@@ -65,16 +77,8 @@ impl Model {
             if age > oldest {
                 break;
             }
-            pinned += if slab == 1.0 {
-                // Tunnels could only arrive in what was left of the first.
-                let share = Self {
-                    slab: self.slab * (1.0 - filled),
-                    ..*self
-                };
-                share.pinned_at_age(age)
-            } else {
-                self.pinned_at_age(age)
-            };
+            let own = if slab == 1.0 { &first } else { self };
+            pinned += own.pinned_at_age(age);
             slab -= 1.0;
         }
         pinned
@@ -201,7 +205,7 @@ mod tests {
                 lifetime,
                 ..BASE
             };
-            let simulated = model.simulate(1, 40_000, 1_000);
+            let simulated = model.simulate(1, 400_000, 4_000);
             let half = simulated.points.len() / 2;
             let mean = |of: &dyn Fn(&(f64, f64)) -> f64| {
                 simulated.points[half..].iter().map(of).sum::<f64>() / (simulated.points.len() - half) as f64

@@ -278,6 +278,7 @@ impl Scenario {
         let variants = split(&mut table);
         let mut faults = Vec::new();
         overlay(&mut table, variants, choice.variant, &name, &mut faults);
+        let base = table.clone();
         if let Some(mut own) = file {
             let variants = split(&mut own);
             lay_over(&mut table, own, &name, &mut faults);
@@ -292,14 +293,28 @@ impl Scenario {
         if !faults.is_empty() {
             return Err(ScenarioError::Faults(faults));
         }
-        Self::from_table(name, choice.variant, table)
+        Self::from_table(name, choice.variant, table, &base)
     }
 
-    fn from_table(name: String, variant: Variant, table: Table) -> Result<Self, ScenarioError> {
-        let refused =
-            |error: toml::de::Error| ScenarioError::Faults(vec![format!("{name}: {}", error.to_string().trim())]);
-        let common: Common = table.clone().try_into().map_err(refused)?;
-        let experiment: Experiment = table.clone().try_into().map_err(refused)?;
+    /// `base` is the same scenario with nothing of the user's in it.
+    fn from_table(name: String, variant: Variant, table: Table, base: &Table) -> Result<Self, ScenarioError> {
+        let read = |table: &Table| -> Result<(Common, Experiment), toml::de::Error> {
+            Ok((table.clone().try_into()?, table.clone().try_into()?))
+        };
+        let (common, experiment) = read(&table).map_err(|error| {
+            // Serde does not tell the key: each is tried alone.
+            let refused = |(key, value): (&String, &Value)| {
+                let mut alone = base.clone();
+                alone.insert(key.clone(), value.clone());
+                let error = read(&alone).err()?;
+                Some(format!("{key} = {value}: {}", error.to_string().trim()))
+            };
+            let mut faults: Vec<String> = table.iter().filter_map(refused).collect();
+            if faults.is_empty() {
+                faults.push(format!("{name}: {}", error.to_string().trim()));
+            }
+            ScenarioError::Faults(faults)
+        })?;
         let scenario = Self {
             name,
             variant,
@@ -425,26 +440,24 @@ fn unknown(key: &str, table: &Table, name: &str) -> String {
     format!("{name} has no key {key:?}{meant}; accepted: {}", accepted.join(", "))
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Text {
-    Number(u64),
-    Text(String),
+/// A value as it is written, whatever its type: what is accepted is told by who reads it.
+fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(match Value::deserialize(deserializer)? {
+        Value::String(text) => text,
+        other => other.to_string(),
+    })
 }
 
 fn bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    match Text::deserialize(deserializer)? {
-        Text::Number(bytes) => Ok(bytes),
-        Text::Text(text) => parse_bytes(&text).map_err(serde::de::Error::custom),
-    }
+    parse_bytes(&text(deserializer)?).map_err(serde::de::Error::custom)
 }
 
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    parse_duration(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    parse_duration(&text(deserializer)?).map_err(serde::de::Error::custom)
 }
 
 fn lifetime<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    let text = String::deserialize(deserializer)?;
+    let text = text(deserializer)?;
     if text == "forever" {
         return Ok(None);
     }
@@ -512,7 +525,11 @@ mod tests {
             ("head", "byterate=1", "did you mean byte_rate?"),
             ("head", "tunnels=1", "accepted: "),
             ("head", "byte_rate=fast", "accepted: 4096"),
-            ("head", "duration=10", "accepted"),
+            (
+                "head",
+                "duration=10",
+                "duration = 10: \"10\" is no length of time; accepted",
+            ),
             ("head", "workers=0", "accepted is 1 to 64"),
             ("head", "tunnel_lifetime=0s", "forever"),
             ("head", "nothing", "accepted is key=value"),
