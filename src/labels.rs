@@ -93,6 +93,14 @@ labels! {
         Pin = "pin",
     }
 
+    /// What a tunnel does with bytes that the side they go to does not take.
+    RelayPolicy {
+        /// The cure: read no more until the rest has gone. Backpressure.
+        Pipe = "pipe",
+        /// The bug: read on, and queue in memory without limit.
+        Queue = "queue",
+    }
+
     /// Which reads a slab serves.
     SlabClass {
         /// Plaintext of downstream TLS connections (10 MiB, as `SlabBuffer` in Node 0.8's tls.js).

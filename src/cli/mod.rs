@@ -2,6 +2,7 @@
 
 mod certs;
 mod check;
+mod lab;
 mod load;
 mod logging;
 mod serve;
@@ -14,6 +15,7 @@ use clap::{Parser, Subcommand};
 
 use crate::app::StartError;
 use crate::config::ConfigError;
+use crate::lab::scenario::ScenarioError;
 use crate::proxy::ReloadError;
 
 /// Wrong usage or config (`EX_USAGE` of sysexits.h).
@@ -32,6 +34,7 @@ enum Command {
     Serve(serve::ServeCommand),
     Check(check::CheckCommand),
     Certs(certs::CertsCommand),
+    Lab(lab::LabCommand),
     Load(load::LoadCommand),
     Upstream(upstream::UpstreamCommand),
 }
@@ -55,6 +58,7 @@ pub fn run() -> ExitCode {
         Command::Serve(command) => command.run().map(|()| ExitCode::SUCCESS),
         Command::Check(command) => command.run().map(|()| ExitCode::SUCCESS),
         Command::Certs(command) => command.run().map(|()| ExitCode::SUCCESS),
+        Command::Lab(command) => command.run(),
         Command::Load(command) => command.run(),
         Command::Upstream(command) => command.run().map(|()| ExitCode::SUCCESS),
     };
@@ -70,6 +74,7 @@ pub fn run() -> ExitCode {
 /// Whether the person who typed the command can mend it by typing or configuring something else.
 fn is_usage(error: &anyhow::Error) -> bool {
     error.is::<ConfigError>()
+        || error.is::<ScenarioError>()
         || matches!(
             error.downcast_ref::<StartError>(),
             Some(StartError::Settings(

@@ -45,19 +45,22 @@ pub use self::slabs::SlabsConfig;
 pub use self::tls::{CertificateFiles, TlsConfig, TlsVersion};
 pub use self::tunnel::TunnelConfig;
 pub use self::upstream::UpstreamConfig;
-use crate::labels::HeadPolicy;
+use crate::labels::{HeadPolicy, RelayPolicy};
 
 use self::printer::Printer;
 use self::section::Section;
 use self::source::{NamedFiles, Source};
 
 const DEFAULT_HEAD_POLICY: HeadPolicy = HeadPolicy::Copy;
+const DEFAULT_RELAY_POLICY: RelayPolicy = RelayPolicy::Pipe;
 
 /// Everything that can be set; the default is what runs without a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// What becomes of heads. Default copy: pin is there to be looked at.
     pub head_policy: HeadPolicy,
+    /// What tunnels do with bytes that the other side does not take. Default pipe: queue is there to be looked at.
+    pub relay_policy: RelayPolicy,
     /// The listener and the workers behind it.
     pub server: ServerConfig,
     /// Certificates, and how clients shake hands.
@@ -80,6 +83,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             head_policy: DEFAULT_HEAD_POLICY,
+            relay_policy: DEFAULT_RELAY_POLICY,
             server: ServerConfig::default(),
             tls: TlsConfig::default(),
             http: HttpConfig::default(),
@@ -123,6 +127,7 @@ impl Config {
     pub fn to_toml(&self) -> String {
         let Self {
             head_policy,
+            relay_policy,
             server,
             tls,
             http,
@@ -134,6 +139,7 @@ impl Config {
         } = self;
         let mut printer = Printer::default();
         printer.quoted("head_policy", head_policy);
+        printer.quoted("relay_policy", relay_policy);
         server.print(&mut printer);
         tls.print(&mut printer);
         http.print(&mut printer);
@@ -156,6 +162,9 @@ impl Config {
     fn read_sections(mut file: Section<'_>) -> Self {
         let config = Self {
             head_policy: file.choice("head_policy", DEFAULT_HEAD_POLICY, &HeadPolicy::ALL, |policy| {
+                policy.as_str()
+            }),
+            relay_policy: file.choice("relay_policy", DEFAULT_RELAY_POLICY, &RelayPolicy::ALL, |policy| {
                 policy.as_str()
             }),
             server: ServerConfig::read(file.section("server")),
@@ -288,6 +297,7 @@ mod tests {
         let seconds = std::time::Duration::from_secs;
         Config {
             head_policy: HeadPolicy::Pin,
+            relay_policy: RelayPolicy::Queue,
             server: ServerConfig {
                 listen: "[::1]:1".parse().unwrap(),
                 workers: count(1023),

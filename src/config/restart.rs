@@ -8,6 +8,7 @@ impl Config {
         // Every field is named, so that whoever adds one must decide here.
         let Self {
             head_policy: _,
+            relay_policy,
             server,
             tls: _,
             http,
@@ -43,6 +44,7 @@ impl Config {
         let AdminConfig { listen: admin_listen } = admin;
         let LogConfig { format, filter, access } = log;
         let differs = [
+            ("relay_policy", *relay_policy != new.relay_policy),
             ("server.listen", *listen != new.server.listen),
             ("server.workers", *workers != new.server.workers),
             ("server.max_connections", *max_connections != new.server.max_connections),
@@ -69,7 +71,7 @@ mod tests {
 
     use super::*;
     use crate::config::{ByteSize, LogFormat};
-    use crate::labels::HeadPolicy;
+    use crate::labels::{HeadPolicy, RelayPolicy};
 
     #[test]
     fn what_a_reload_can_change_needs_no_restart() {
@@ -86,6 +88,7 @@ mod tests {
     fn every_key_that_needs_a_restart_is_named() {
         let old = Config::default();
         let mut new = old.clone();
+        new.relay_policy = RelayPolicy::Queue;
         new.server.listen.set_port(1);
         new.server.workers = NonZeroUsize::MAX;
         new.server.max_connections = Some(NonZeroUsize::MIN);
@@ -99,6 +102,7 @@ mod tests {
         new.log.filter = "debug".to_owned();
         new.log.access = false;
         let keys = [
+            "relay_policy",
             "server.listen",
             "server.workers",
             "server.max_connections",

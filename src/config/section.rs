@@ -229,7 +229,7 @@ mod tests {
         let told = fault_in_tunnel("[htpp]\nheader_timeout = \"1s\"");
         assert_eq!(
             told,
-            "6: htpp: unknown key; did you mean \"http\"? known keys here: head_policy, server, tls, http, tunnel, \
+            "6: htpp: unknown key; did you mean \"http\"? known keys here: head_policy, relay_policy, server, tls, http, tunnel, \
              slabs, upstream, admin, log"
         );
     }

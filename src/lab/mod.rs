@@ -1,6 +1,22 @@
-//! The laboratory: what loads a proxy, and what stands behind it.
+//! The laboratory: what loads a proxy, what stands behind it, and experiments on the proxy between the two.
 
+pub mod experiment;
+pub mod fit;
 pub mod load;
+pub mod machine;
+pub mod model;
+pub mod observe;
 pub mod pattern;
+pub mod random;
+pub mod report;
+pub mod result;
+pub mod scenario;
+pub mod terminal;
+pub mod traffic;
 pub mod units;
 pub mod upstream;
+
+mod children;
+mod client;
+mod plot;
+mod verdict;

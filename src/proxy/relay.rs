@@ -1,5 +1,6 @@
 //! One direction of a tunnel.
 
+use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -9,7 +10,7 @@ use tokio::io::AsyncWrite;
 use super::frames::FrameFollower;
 use super::registry::ConnectionRecord;
 use super::worker::WorkerContext;
-use crate::labels::Direction;
+use crate::labels::{Direction, RelayPolicy};
 use crate::slab::SliceRead;
 
 /// Close with code 1001, going away (RFC 6455 section 7.4.1), as a server sends it.
@@ -39,7 +40,8 @@ pub(super) enum RelayError {
 
 /// One direction of a tunnel: no buffer while idle, and none but the rest of a blocked write otherwise.
 ///
-/// A relay that cannot write does not read. What waits is a copy of exactly its size under either head policy: only
+/// Under `pipe`, a relay that cannot write does not read; under `queue` it reads on, and what waits has no limit. What
+/// waits is a copy of exactly its size under either head policy: only
 /// heads pin.
 #[derive(Debug)]
 pub(super) struct Relay {
@@ -48,6 +50,12 @@ pub(super) struct Relay {
     /// What the writing side has not taken, and how much of it it took since.
     blocked: Box<[u8]>,
     blocked_sent: usize,
+    /// Behind `blocked`, under `queue` only.
+    #[expect(
+        clippy::box_collection,
+        reason = "a relay without a queue is to stay as small as it is"
+    )]
+    queued: Option<Box<VecDeque<Box<[u8]>>>>,
     close: Close,
     /// Nothing more will be read.
     ended: bool,
@@ -68,6 +76,7 @@ impl Relay {
             follower: FrameFollower::default(),
             blocked: Box::default(),
             blocked_sent: 0,
+            queued: None,
             close: Close::No,
             ended: false,
             done: false,
@@ -107,6 +116,9 @@ impl Relay {
         R: SliceRead,
         W: AsyncWrite + Unpin,
     {
+        if worker.relay_policy == RelayPolicy::Queue {
+            return self.poll_queueing(cx, from, to, worker, record);
+        }
         while !self.done {
             ready!(self.poll_send_blocked(cx, to)).map_err(RelayError::Write)?;
             // TLS keeps the rest of a blocked write itself: nothing is read before that has gone.
@@ -133,6 +145,88 @@ impl Relay {
             }
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// [`Self::poll`] without backpressure: reads on while the writer is blocked, and queues.
+    fn poll_queueing<R, W>(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut R,
+        to: &mut W,
+        worker: &WorkerContext,
+        record: &ConnectionRecord,
+    ) -> Poll<Result<(), RelayError>>
+    where
+        R: SliceRead,
+        W: AsyncWrite + Unpin,
+    {
+        while !self.done {
+            let sent = self.poll_send_queued(cx, to).map_err(RelayError::Write)?;
+            if self.close == Close::Wanted && self.follower.is_at_boundary() {
+                self.queue_close(self.follower.has_seen_close());
+                continue;
+            }
+            if self.ended || self.is_closed() {
+                self.ended = true;
+                ready!(sent);
+                ready!(Pin::new(&mut *to).poll_shutdown(cx)).map_err(RelayError::Write)?;
+                self.done = true;
+                break;
+            }
+            match ready!(from.poll_read_slice(cx, worker.relay_buffer)) {
+                Ok(Some(slice)) => {
+                    record.active.set(worker.tick.get());
+                    if sent.is_ready() {
+                        self.pass(cx, &slice, to, worker, record).map_err(RelayError::Write)?;
+                    } else {
+                        self.queue(&slice, worker, record);
+                    }
+                }
+                Ok(None) => self.ended = true,
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => self.ended = true,
+                Err(error) => return Poll::Ready(Err(RelayError::Read(error))),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes what waits, in order.
+    fn poll_send_queued<W: AsyncWrite + Unpin>(&mut self, cx: &mut Context<'_>, to: &mut W) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.poll_send_blocked(cx, to))?;
+            let next = self.queued.as_mut().and_then(|queued| queued.pop_front());
+            let Some(next) = next else {
+                self.queued = None;
+                return Pin::new(&mut *to).poll_flush(cx);
+            };
+            self.blocked = next;
+        }
+    }
+
+    /// Puts `bytes` behind what waits; what follows a Close is dropped.
+    fn queue(&mut self, mut bytes: &[u8], worker: &WorkerContext, record: &ConnectionRecord) {
+        if self.close == Close::Sent {
+            self.follower.follow(bytes);
+            return;
+        }
+        let frame_is_close = self.follower.has_seen_close();
+        let boundary = self
+            .follow(bytes, worker, record)
+            .filter(|_| self.close == Close::Wanted);
+        if let Some(boundary) = boundary {
+            bytes = &bytes[..boundary];
+        }
+        self.queued.get_or_insert_default().push_back(bytes.into());
+        if boundary.is_some() {
+            self.queue_close(frame_is_close);
+        }
+    }
+
+    /// Queues Close at the end, unless the last frame is a Close already.
+    fn queue_close(&mut self, frame_is_close: bool) {
+        let close = self.close_frame(frame_is_close);
+        self.queued.get_or_insert_default().push_back(close.into());
+        self.close = Close::Sent;
     }
 
     /// Whether nothing more needs to be read because this proxy closes: its Close went one way and the peer's came the
@@ -182,13 +276,18 @@ impl Relay {
 
     /// Queues Close behind the `rest` of the last frame, unless that frame is a Close already.
     fn put_close(&mut self, rest: &[u8], frame_is_close: bool) {
-        let close: &[u8] = match self.direction {
+        let close = self.close_frame(frame_is_close);
+        self.blocked = [rest, close].concat().into();
+        self.close = Close::Sent;
+    }
+
+    /// The Close to send; empty if the last frame is one already.
+    fn close_frame(&self, frame_is_close: bool) -> &'static [u8] {
+        match self.direction {
             _ if frame_is_close => &[],
             Direction::ToUpstream => &CLOSE_BY_CLIENT,
             Direction::ToDownstream => &CLOSE_BY_SERVER,
-        };
-        self.blocked = [rest, close].concat().into();
-        self.close = Close::Sent;
+        }
     }
 
     /// Follows and counts `bytes`; returns where in them a frame first ends.

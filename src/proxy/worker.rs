@@ -12,7 +12,7 @@ use super::WorkerCensus;
 use super::control::Command;
 use super::registry::{Order, Phase, Registry};
 use super::settings::{Settings, Shared};
-use crate::labels::{CloseReason, HeadPolicy};
+use crate::labels::{CloseReason, HeadPolicy, RelayPolicy};
 use crate::metrics::WorkerCounters;
 use crate::slab::WorkerSlabs;
 use crate::tls::TlsBuffers;
@@ -37,6 +37,8 @@ pub struct WorkerContext {
     pub tls_buffers: Rc<TlsBuffers>,
     /// Most bytes that are in flight in one direction of a tunnel.
     pub(crate) relay_buffer: usize,
+    /// What a relay does when its writer is blocked.
+    pub(crate) relay_policy: RelayPolicy,
     /// This worker's share of the per-message counters.
     pub counters: Arc<WorkerCounters>,
     /// Its connections.
@@ -58,12 +60,14 @@ impl WorkerContext {
         let counters = shared.metrics.worker();
         let slabs = WorkerSlabs::new(index, &settings.config.slabs, policy, &shared.metrics, &counters);
         let relay_buffer = settings.config.tunnel.relay_buffer.bytes();
+        let relay_policy = settings.config.relay_policy;
         drop(settings);
         Rc::new(Self {
             index,
             tls_buffers: TlsBuffers::new(Rc::clone(&slabs), relay_buffer),
             slabs,
             relay_buffer,
+            relay_policy,
             counters,
             registry: Registry::new(index, workers),
             tracker: TaskTracker::new(),

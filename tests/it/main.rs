@@ -9,6 +9,7 @@
 mod admin;
 mod drain;
 mod heads;
+mod lab;
 mod layers;
 mod leak;
 mod support;

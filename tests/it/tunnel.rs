@@ -124,3 +124,54 @@ async fn an_upstream_that_breaks_ends_the_tunnel() {
     all_gone(&proxy.metrics).await;
     proxy.stop().await;
 }
+
+/// More than the kernel's buffers of both connections hold.
+const LARGE: usize = 16 << 20;
+
+#[tokio::test]
+async fn without_backpressure_everything_is_read_and_nothing_is_lost() {
+    let origin = Origin::demo().await;
+    let settings = format!("relay_policy = \"queue\"\n{SETTINGS}");
+    let proxy = Proxy::start(&origin, HeadPolicy::Copy, &settings);
+    let mut client = proxy.tunnel("/download").await;
+    client.send(&frame(0x81, LARGE.to_string().as_bytes())).await;
+    // The client reads nothing, and the proxy has it all.
+    eventually("everything read from upstream", || {
+        proxy.metrics.tunnel_bytes(Direction::ToDownstream) >= LARGE as u64
+    })
+    .await;
+    let mut received = 0;
+    while received < LARGE {
+        let (_, message) = client.frame().await;
+        received += message.len();
+    }
+    assert_eq!(received, LARGE);
+    drop(client);
+    all_gone(&proxy.metrics).await;
+    proxy.stop().await;
+}
+
+#[tokio::test]
+async fn a_queued_download_is_closed_behind_its_last_frame() {
+    let origin = Origin::demo().await;
+    let settings = format!("relay_policy = \"queue\"\n{SETTINGS}");
+    let proxy = Proxy::start(&origin, HeadPolicy::Copy, &settings);
+    let mut client = proxy.tunnel("/download").await;
+    client.send(&frame(0x81, LARGE.to_string().as_bytes())).await;
+    eventually("everything read from upstream", || {
+        proxy.metrics.tunnel_bytes(Direction::ToDownstream) >= LARGE as u64
+    })
+    .await;
+    proxy.running.drain();
+    let mut received = 0;
+    let close = loop {
+        match client.frame().await {
+            (0x88, close) => break close,
+            (_, message) => received += message.len(),
+        }
+    };
+    assert_eq!((received, close), (LARGE, 1001_u16.to_be_bytes().to_vec()));
+    drop(client);
+    all_gone(&proxy.metrics).await;
+    proxy.stop().await;
+}

@@ -1,0 +1,228 @@
+//! `headpin lab`: the experiments.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+use tokio_util::sync::CancellationToken;
+
+use super::signals::StopSignals;
+use crate::lab::experiment;
+use crate::lab::model::Model;
+use crate::lab::result::LabResult;
+use crate::lab::scenario::{self, Choice, Scenario, Variant};
+use crate::lab::units::{parse_bytes, parse_duration};
+use crate::lab::{report, terminal};
+
+/// Reproduces the memory failures that the proxy is about, measures them and draws them
+#[derive(Debug, Args)]
+#[command(arg_required_else_help = true)]
+pub(super) struct LabCommand {
+    #[command(subcommand)]
+    what: LabWork,
+}
+
+#[derive(Debug, Subcommand)]
+enum LabWork {
+    /// Lists the scenarios
+    List,
+    /// Runs a scenario under both settings
+    Run(RunCommand),
+    /// Puts two results beside each other
+    Compare {
+        /// A result's JSON
+        a: PathBuf,
+        /// Another one's
+        b: PathBuf,
+    },
+    /// Writes the HTML report of a result
+    Report {
+        /// The result's JSON
+        result: PathBuf,
+        /// Where to; beside the result if left out
+        #[arg(short, long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Tells how many slabs are pinned: by formula, and by simulation
+    Model(ModelCommand),
+}
+
+#[derive(Debug, Args)]
+struct ModelCommand {
+    /// Tunnels that arrive in a second
+    #[arg(long, value_name = "NUMBER", default_value_t = 1.0, value_parser = parse_rate)]
+    tunnel_rate: f64,
+    /// Bytes carved in a second
+    #[arg(long, value_name = "BYTES", default_value = "1MB", value_parser = parse_bytes)]
+    byte_rate: u64,
+    /// Bytes of a slab
+    #[arg(long, value_name = "BYTES", default_value = "10MiB", value_parser = parse_bytes)]
+    slab: u64,
+    /// How long a tunnel lives on average; forever if left out
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    tunnel_lifetime: Option<Duration>,
+    /// Tunnels to simulate
+    #[arg(long, value_name = "COUNT", default_value_t = 1_000_000)]
+    tunnels: u64,
+    /// Makes chance repeatable
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    seed: u64,
+}
+
+#[derive(Debug, Args)]
+struct RunCommand {
+    /// Which; `headpin lab list` names them
+    #[arg(value_name = "SCENARIO", required_unless_present = "scenario")]
+    name: Option<String>,
+    /// A file with numbers of one's own; it names its kind and may leave out the rest
+    #[arg(long, value_name = "FILE")]
+    scenario: Option<PathBuf>,
+    /// One number instead of the scenario's, such as byte_rate=2MB; may be given several times
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    sets: Vec<String>,
+    /// The same ratios in well under a minute
+    #[arg(long)]
+    fast: bool,
+    /// Small enough for a test
+    #[arg(long, conflicts_with = "fast")]
+    smoke: bool,
+    /// The folder that the result goes to
+    #[arg(short, long, value_name = "FOLDER", default_value = "lab-results")]
+    out: PathBuf,
+    /// Print the result as JSON instead of the summary
+    #[arg(long)]
+    json: bool,
+}
+
+impl LabCommand {
+    /// # Errors
+    /// Wrong usage, or an experiment that cannot begin.
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        match self.what {
+            LabWork::List => list().map(|()| ExitCode::SUCCESS),
+            LabWork::Run(command) => command.run(),
+            LabWork::Compare { a, b } => {
+                print(&terminal::compare(&read(&a)?, &read(&b)?))?;
+                Ok(ExitCode::SUCCESS)
+            }
+            LabWork::Report { result, out } => {
+                let out = out.unwrap_or_else(|| result.with_extension("html"));
+                write(&out, &report::html(&read(&result)?)?)?;
+                print(&format!("{}\n", out.display()))?;
+                Ok(ExitCode::SUCCESS)
+            }
+            LabWork::Model(command) => command.run().map(|()| ExitCode::SUCCESS),
+        }
+    }
+}
+
+fn list() -> anyhow::Result<()> {
+    let titles = scenario::titles()?;
+    let lines = titles.into_iter().map(|(name, title)| format!("{name:14} {title}\n"));
+    print(&lines.collect::<String>())
+}
+
+impl RunCommand {
+    fn run(self) -> anyhow::Result<ExitCode> {
+        let choice = Choice {
+            name: self.name,
+            variant: match (self.fast, self.smoke) {
+                (true, _) => Variant::Fast,
+                (_, true) => Variant::Smoke,
+                _ => Variant::Full,
+            },
+            file: self.scenario,
+            sets: self.sets,
+        };
+        let scenario = Scenario::choose(&choice)?;
+        // Before the experiment rather than after it.
+        fs::create_dir_all(&self.out).with_context(|| format!("cannot make the folder {}", self.out.display()))?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let result = runtime.block_on(execute(&scenario))?;
+        let json = serde_json::to_string_pretty(&result)? + "\n";
+        let path = self
+            .out
+            .join(format!("{}-{}.json", scenario.name, scenario.variant.name()));
+        write(&path, &json)?;
+        let page = path.with_extension("html");
+        write(&page, &report::html(&result)?)?;
+        if self.json {
+            print(&json)?;
+        } else {
+            print(&terminal::summary(&result))?;
+            print(&format!("  result {}\n  report {}\n", path.display(), page.display()))?;
+        }
+        Ok(if result.is_good() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
+    }
+}
+
+impl ModelCommand {
+    fn run(self) -> anyhow::Result<()> {
+        let Self {
+            tunnel_rate,
+            byte_rate,
+            slab,
+            tunnel_lifetime,
+            tunnels,
+            seed,
+        } = self;
+        anyhow::ensure!(
+            byte_rate > 0 && slab > 0 && tunnels > 0,
+            "nothing flows: accepted are numbers above 0"
+        );
+        let model = Model {
+            arrival_rate: tunnel_rate,
+            byte_rate: byte_rate as f64,
+            slab: slab as f64,
+            lifetime: tunnel_lifetime.map(|mean| mean.as_secs_f64()),
+        };
+        let begin = tokio::time::Instant::now();
+        let simulated = model.simulate(seed, tunnels, 10);
+        let took = begin.elapsed();
+        print(&terminal::model(&model, &simulated, took))
+    }
+}
+
+async fn execute(scenario: &Scenario) -> anyhow::Result<LabResult> {
+    let stop = CancellationToken::new();
+    let mut signals = StopSignals::listen()?;
+    let say = |what: &str| eprintln!("{what}");
+    let running = experiment::run(scenario, &stop, &say);
+    tokio::pin!(running);
+    loop {
+        tokio::select! {
+            result = running.as_mut() => return result,
+            () = signals.asked() => {
+                anyhow::ensure!(!stop.is_cancelled(), "interrupted twice; there is no result");
+                eprintln!("interrupted: what was measured is kept; once more throws it away");
+                stop.cancel();
+            }
+        }
+    }
+}
+
+fn read(path: &Path) -> anyhow::Result<LabResult> {
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("{} is no result of the lab", path.display()))
+}
+
+fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn parse_rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse::<f64>().ok().filter(|rate| rate.is_finite() && *rate > 0.0);
+    rate.ok_or_else(|| format!("{text:?} is no rate; accepted: a number above 0, such as 500 or 0.5"))
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    Ok(std::io::stdout().write_all(text.as_bytes())?)
+}

@@ -1,0 +1,144 @@
+//! Runs scenarios: each setting on a stage of its own, warm-up first, one after the other.
+//!
+//! ```text
+//!   for each setting:  stage (proxy, origin: child processes) ─► warm-up ─► load ┬ in the background
+//!                                                                observer ───────┴─► samples ─► Run
+//! ```
+
+mod idle;
+mod slow;
+mod traffic;
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use super::children::{Stage, Toggles};
+use super::fit::Line;
+use super::machine::Machine;
+use super::observe::Observer;
+use super::result::{LabResult, Run};
+use super::scenario::{Experiment, Scenario};
+use super::verdict;
+use crate::labels::{HeadPolicy, RelayPolicy};
+
+/// The settings of the head policy, the bug first.
+const HEAD_POLICIES: [HeadPolicy; 2] = [HeadPolicy::Pin, HeadPolicy::Copy];
+
+/// What a scenario runs with.
+pub(super) struct Lab<'a> {
+    pub(super) scenario: &'a Scenario,
+    /// Cancelled, the run ends early; what was measured is kept.
+    pub(super) stop: &'a CancellationToken,
+    /// Tells what goes on.
+    pub(super) say: &'a dyn Fn(&str),
+}
+
+/// Runs `scenario` under every setting. `say` is told what goes on. Cancelling `stop` ends it early: what was measured
+/// is kept, and marked as partial.
+///
+/// # Errors
+/// If not even the first run can begin.
+///
+/// # Cancel safety
+/// Dropped, every process is ended and the result is lost; cancel `stop` instead.
+pub async fn run(scenario: &Scenario, stop: &CancellationToken, say: &dyn Fn(&str)) -> anyhow::Result<LabResult> {
+    let mut result = LabResult {
+        scenario: scenario.name.clone(),
+        variant: scenario.variant.name().to_owned(),
+        title: scenario.common.title.clone(),
+        seed: scenario.common.seed,
+        started: SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_secs(),
+        partial: false,
+        machine: Machine::this(),
+        config: serde_json::to_value(&scenario.table)?,
+        runs: Vec::new(),
+        facts: Vec::new(),
+        claims: Vec::new(),
+        verdict: String::new(),
+        model: None,
+        warnings: Vec::new(),
+    };
+    let lab = Lab { scenario, stop, say };
+    let ran = match &scenario.experiment {
+        Experiment::Head(traffic) => traffic::head(&lab, traffic, &mut result.runs).await,
+        Experiment::Uploads(traffic) => traffic::uploads(&lab, traffic, &mut result.runs).await,
+        Experiment::Trend(trend) => traffic::trend(&lab, trend, &mut result.runs).await,
+        Experiment::Idle(idle) => idle::idle(&lab, idle, &mut result).await,
+        Experiment::Backpressure(slow) => slow::backpressure(&lab, slow, &mut result).await,
+    };
+    if let Err(error) = ran {
+        if result.runs.iter().all(|run| run.samples.is_empty()) {
+            return Err(error);
+        }
+        result.partial = true;
+        result.warnings.push(format!("the experiment ended early: {error:#}"));
+    }
+    if stop.is_cancelled() {
+        result.partial = true;
+    }
+    for run in &mut result.runs {
+        let points: Vec<_> = run
+            .samples
+            .iter()
+            .map(|sample| (sample.seconds, sample.live_bytes()))
+            .collect();
+        run.growth = Line::through(&points);
+        if let Some(why) = &run.cut_short {
+            result.partial = true;
+            result.warnings.push(format!("{} was cut short: {why}", run.name()));
+        }
+    }
+    verdict::conclude(&mut result, scenario);
+    Ok(result)
+}
+
+impl Lab<'_> {
+    async fn stage(&self, head_policy: HeadPolicy) -> anyhow::Result<Stage> {
+        let toggles = Toggles {
+            head_policy,
+            relay_policy: RelayPolicy::Pipe,
+        };
+        Stage::start(&self.scenario.common, toggles).await
+    }
+
+    /// Waits, unless it is stopped.
+    async fn rest(&self, duration: Duration) {
+        self.stop.run_until_cancelled(tokio::time::sleep(duration)).await;
+    }
+
+    /// Notes that `what` begins now.
+    async fn mark(&self, run: &mut Run, observer: &Observer, what: &str) {
+        if let Ok(sample) = observer.sample().await {
+            run.marks.push((sample.seconds, what.to_owned()));
+            run.samples.push(sample);
+        }
+    }
+
+    /// Looks at the proxy every tick for `duration`. What goes wrong ends it and is noted.
+    async fn watch(&self, stage: &mut Stage, observer: &Observer, duration: Duration, run: &mut Run) {
+        let end = Instant::now() + duration;
+        let mut ticks = interval(self.scenario.common.tick);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        while run.cut_short.is_none() {
+            if self.stop.run_until_cancelled(ticks.tick()).await.is_none() {
+                run.cut_short = Some("it was interrupted".to_owned());
+                break;
+            }
+            match observer.sample().await {
+                Ok(sample) => run.samples.push(sample),
+                Err(error) => {
+                    let error = stage.failed().unwrap_or(error);
+                    run.cut_short = Some(format!("{error:#}"));
+                }
+            }
+            if Instant::now() >= end {
+                break;
+            }
+        }
+    }
+}
