@@ -23,6 +23,9 @@ const START_PATIENCE: Duration = Duration::from_secs(20);
 /// Lines of a process's log that are kept, to be told if it fails.
 const KEPT_LINES: usize = 20;
 
+/// The program that runs, even if it is built anew meanwhile: all runs of an experiment are of one build.
+const THIS_PROGRAM: &str = "/proc/self/exe";
+
 /// What is put behind the settings that every run has.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Toggles {
@@ -140,9 +143,9 @@ struct Process {
 
 impl Process {
     fn start(what: &'static str, arguments: &[&str]) -> anyhow::Result<(Self, mpsc::UnboundedReceiver<String>)> {
-        let program = std::env::current_exe().context("the path of this program is not known")?;
-        let mut command = Command::new(program);
+        let mut command = Command::new(THIS_PROGRAM);
         command
+            .arg0("headpin")
             .arg(what)
             .args(arguments)
             .env_remove("RUST_LOG")

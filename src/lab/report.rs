@@ -155,11 +155,18 @@ fn plots(page: &mut String, result: &LabResult) -> anyhow::Result<()> {
     if corners.is_empty() {
         for (title, about, scale, of) in SERIES {
             let curves: Vec<Curve> = result.runs.iter().map(|run| curve(run, of)).collect();
+            if curves
+                .iter()
+                .flat_map(|curve| &curve.points)
+                .all(|point| point.1 == 0.0)
+            {
+                continue;
+            }
             figure(page, title, about, &plot(&curves, scale, 0.0)?)?;
         }
     } else {
         // The same scale in every corner, or they could not be compared.
-        for (title, about, scale, of) in SERIES
+        for (title, _, scale, of) in SERIES
             .iter()
             .filter(|series| ["Resident memory", "Live slabs"].contains(&series.0))
         {
@@ -168,7 +175,7 @@ fn plots(page: &mut String, result: &LabResult) -> anyhow::Result<()> {
             for corner in &corners {
                 let runs = result.runs.iter().filter(|run| run.corner.as_deref() == Some(corner));
                 let curves: Vec<Curve> = runs.map(|run| curve(run, *of)).collect();
-                figure(page, &format!("{title}: {corner}"), about, &plot(&curves, *scale, top)?)?;
+                figure(page, &format!("{title}: {corner}"), "", &plot(&curves, *scale, top)?)?;
             }
         }
     }

@@ -382,11 +382,11 @@ fn backpressure(result: &mut LabResult, slow: &Backpressure) {
     let readers = slow.readers as f64;
     let asked = readers * slow.download as f64;
     let (queue, taken) = (
-        value("queue: held while they read"),
+        value("queue: held while they read, besides slabs"),
         value("queue: taken by the readers"),
     );
-    let pipe = value("pipe: held while they read");
-    let after = value("queue: allocated afterwards").zip(value("queue: resident afterwards"));
+    let pipe = value("pipe: held while they read, besides slabs");
+    let after = value("queue: allocated afterwards, besides slabs").zip(value("queue: resident afterwards"));
     let mut words = Vec::new();
     if let (Some(held), Some(taken)) = (queue, taken) {
         words.push(format!(
@@ -490,7 +490,12 @@ fn trend_detectors(result: &mut LabResult, trend: &Trend) {
                     detected.alarms as f64,
                     "times",
                 ));
-                words.push(format!("{name} cries wolf {} times without one", detected.alarms));
+                let times = match detected.alarms {
+                    0 => "never cries wolf".to_owned(),
+                    1 => "cries wolf once".to_owned(),
+                    alarms => format!("cries wolf {alarms} times"),
+                };
+                words.push(format!("{name} {times} without one"));
             }
             told.push((leaks, name, detected.sure.is_some()));
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Lab;
 use crate::lab::children::{Stage, Toggles};
 use crate::lab::load::{self, Carrier, Plan, Sources, Trust, Until, Work};
-use crate::lab::observe::Observer;
+use crate::lab::observe::{Observer, Sample};
 use crate::lab::result::{Fact, LabResult, Run};
 use crate::lab::scenario::Backpressure;
 use crate::labels::{HeadPolicy, RelayPolicy};
@@ -100,17 +100,23 @@ fn found(run: &Run) -> Vec<Fact> {
     let Some(before) = run.before("reading") else {
         return Vec::new();
     };
-    let most = |of: fn(&crate::lab::observe::Sample) -> f64| run.samples.iter().map(of).fold(0.0, f64::max);
+    let most = |of: &dyn Fn(&Sample) -> f64| run.samples.iter().map(of).fold(0.0, f64::max);
+    // Slabs are memory that is kept for all, and only reserved until it is written to.
+    let allocated = |sample: &Sample| sample.allocated_bytes - sample.live_bytes();
+    let resident = |sample: &Sample| sample.rss_bytes;
     let last = run.last();
     let setting = &run.setting;
     [
         (
-            "held while they read",
-            most(|sample| sample.allocated_bytes) - before.allocated_bytes,
+            "held while they read, besides slabs",
+            most(&allocated) - allocated(before),
         ),
-        ("RSS it took", most(|sample| sample.rss_bytes) - before.rss_bytes),
-        ("allocated afterwards", last.allocated_bytes - before.allocated_bytes),
-        ("resident afterwards", last.rss_bytes - before.rss_bytes),
+        ("RSS it took", most(&resident) - resident(before)),
+        (
+            "allocated afterwards, besides slabs",
+            allocated(&last) - allocated(before),
+        ),
+        ("resident afterwards", resident(&last) - resident(before)),
     ]
     .map(|(name, value)| Fact::new(format!("{setting}: {name}"), value, "bytes"))
     .into()
