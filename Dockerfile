@@ -21,6 +21,7 @@ RUN mkdir src \
  && : >src/lib.rs \
  && cargo build --locked --release --bin headpin
 
+COPY build.rs ./
 COPY src src
 COPY config config
 # Cargo goes by times, and the stubs are younger than what was copied.
