@@ -22,7 +22,12 @@ pub(super) async fn metrics(State(state): State<AdminState>) -> Response {
 }
 
 pub(super) async fn slabs(State(state): State<AdminState>) -> Result<Json<Value>, NoWorkers> {
-    let slabs: Vec<SlabReport> = census(&state).await?.flat_map(|worker| worker.slabs).collect();
+    let mut spares = 0;
+    let mut slabs: Vec<SlabReport> = Vec::new();
+    for worker in census(&state).await? {
+        spares += worker.spares;
+        slabs.extend(worker.slabs);
+    }
     let pinned = slabs.iter().filter(|slab| slab.is_pinned());
     let pinned_bytes: usize = pinned.clone().map(|slab| slab.capacity_bytes).sum();
     let head_bytes: usize = pinned.map(|slab| slab.head_bytes).sum();
@@ -32,6 +37,7 @@ pub(super) async fn slabs(State(state): State<AdminState>) -> Result<Json<Value>
         "pinned_bytes": pinned_bytes,
         "pinning_head_bytes": head_bytes,
         "amplification": amplification,
+        "spares": spares,
         "slabs": slabs,
     })))
 }

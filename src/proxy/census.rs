@@ -14,6 +14,8 @@ use crate::slab::{HeldHead, SlabId, SlabReport};
 pub struct WorkerCensus {
     /// Every live slab, spares left out.
     pub slabs: Vec<SlabReport>,
+    /// Live slabs kept for the next one.
+    pub spares: usize,
     /// Every connection.
     pub connections: Vec<ConnectionReport>,
 }
@@ -81,7 +83,11 @@ impl WorkerCensus {
         for slab in &mut slabs {
             slab.pinned_by = pins.remove(&slab.id).unwrap_or_default();
         }
-        Self { slabs, connections }
+        Self {
+            slabs,
+            spares: worker.slabs.spares(),
+            connections,
+        }
     }
 }
 

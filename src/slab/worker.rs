@@ -88,6 +88,15 @@ impl WorkerSlabs {
             .collect()
     }
 
+    /// Slabs whose memory is kept for the next one; they are live, but nothing of them is in use.
+    #[must_use]
+    pub fn spares(&self) -> usize {
+        SlabClass::ALL
+            .iter()
+            .map(|class| self.pool(*class).borrow().spares())
+            .sum()
+    }
+
     fn pool(&self, class: SlabClass) -> &RefCell<SlabPool> {
         match class {
             SlabClass::Tls => &self.tls,

@@ -40,6 +40,12 @@ async fn slabs_and_connections_point_at_one_another() {
     assert_eq!(live, proxy.metrics.slabs_live[headpin::labels::SlabClass::Tls].get());
     drop(pinning);
     crate::support::proxy::all_gone(&proxy.metrics).await;
+    // The slab that was pinned is kept for the next one: live, and told apart from those in use.
+    let slabs = json(&proxy.admin("GET", "/api/slabs", "").await.1);
+    assert_eq!(slabs["spares"], 1);
+    let listed = slabs["slabs"].as_array().unwrap().len() as i64;
+    let live = headpin::labels::SlabClass::ALL.map(|class| proxy.metrics.slabs_live[class].get());
+    assert_eq!(listed + 1, live.iter().sum::<i64>());
     proxy.stop().await;
 }
 
