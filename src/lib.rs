@@ -30,4 +30,5 @@ pub mod server;
 pub mod slab;
 pub mod sockets;
 pub mod tls;
+mod unsent;
 pub mod upstream;

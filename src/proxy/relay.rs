@@ -12,6 +12,7 @@ use super::registry::ConnectionRecord;
 use super::worker::WorkerContext;
 use crate::labels::{Direction, RelayPolicy};
 use crate::slab::SliceRead;
+use crate::unsent::Unsent;
 
 /// Close with code 1001, going away (RFC 6455 section 7.4.1), as a server sends it.
 const CLOSE_BY_SERVER: [u8; 4] = [0x88, 0x02, 0x03, 0xe9];
@@ -47,9 +48,8 @@ pub(super) enum RelayError {
 pub(super) struct Relay {
     direction: Direction,
     follower: FrameFollower,
-    /// What the writing side has not taken, and how much of it it took since.
-    blocked: Box<[u8]>,
-    blocked_sent: usize,
+    /// What the writing side has not taken.
+    blocked: Unsent,
     /// Behind `blocked`, under `queue` only.
     #[expect(
         clippy::box_collection,
@@ -74,15 +74,14 @@ impl Relay {
         let mut relay = Self {
             direction,
             follower: FrameFollower::default(),
-            blocked: Box::default(),
-            blocked_sent: 0,
+            blocked: Unsent::default(),
             queued: None,
             close: Close::No,
             ended: false,
             done: false,
         };
         relay.follow(&head, worker, record);
-        relay.blocked = head;
+        relay.blocked = head.into();
         relay
     }
 
@@ -120,7 +119,7 @@ impl Relay {
             return self.poll_queueing(cx, from, to, worker, record);
         }
         while !self.done {
-            ready!(self.poll_send_blocked(cx, to)).map_err(RelayError::Write)?;
+            ready!(self.blocked.poll_send(cx, to)).map_err(RelayError::Write)?;
             // TLS keeps the rest of a blocked write itself: nothing is read before that has gone.
             ready!(Pin::new(&mut *to).poll_flush(cx)).map_err(RelayError::Write)?;
             if self.close == Close::Wanted && self.follower.is_at_boundary() {
@@ -193,13 +192,13 @@ impl Relay {
     /// Writes what waits, in order.
     fn poll_send_queued<W: AsyncWrite + Unpin>(&mut self, cx: &mut Context<'_>, to: &mut W) -> Poll<io::Result<()>> {
         loop {
-            ready!(self.poll_send_blocked(cx, to))?;
+            ready!(self.blocked.poll_send(cx, to))?;
             let next = self.queued.as_mut().and_then(|queued| queued.pop_front());
             let Some(next) = next else {
                 self.queued = None;
                 return Pin::new(&mut *to).poll_flush(cx);
             };
-            self.blocked = next;
+            self.blocked = next.into();
         }
     }
 
@@ -277,7 +276,7 @@ impl Relay {
     /// Queues Close behind the `rest` of the last frame, unless that frame is a Close already.
     fn put_close(&mut self, rest: &[u8], frame_is_close: bool) {
         let close = self.close_frame(frame_is_close);
-        self.blocked = [rest, close].concat().into();
+        self.blocked = [rest, close].concat().into_boxed_slice().into();
         self.close = Close::Sent;
     }
 
@@ -303,18 +302,5 @@ impl Relay {
             counters.tunnel_messages[self.direction].inc_by(followed.messages);
         }
         followed.first_boundary
-    }
-
-    fn poll_send_blocked<W: AsyncWrite + Unpin>(&mut self, cx: &mut Context<'_>, to: &mut W) -> Poll<io::Result<()>> {
-        while self.blocked_sent < self.blocked.len() {
-            let sent = ready!(Pin::new(&mut *to).poll_write(cx, &self.blocked[self.blocked_sent..]))?;
-            if sent == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.blocked_sent += sent;
-        }
-        self.blocked = Box::default();
-        self.blocked_sent = 0;
-        Poll::Ready(Ok(()))
     }
 }

@@ -17,6 +17,7 @@ use super::error::HandshakeError;
 use super::session::{MAX_PARTIAL, Session};
 use crate::labels::SlabClass;
 use crate::slab::{SlabSlice, SliceRead, WorkerSlabs};
+use crate::unsent::Unsent;
 
 /// Said in clear to a client that speaks HTTP to the TLS port.
 const PLAIN_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\
@@ -66,9 +67,8 @@ impl TlsBuffers {
 pub struct SlabStream<IO> {
     io: IO,
     session: Session,
-    /// Ciphertext that the socket did not take yet, and how much of it has gone since.
-    blocked: Box<[u8]>,
-    blocked_sent: usize,
+    /// Ciphertext that the socket did not take yet.
+    blocked: Unsent,
     /// Plaintext that arrived together with the end of the handshake.
     early: Option<Box<[u8]>>,
     /// No more comes from the socket.
@@ -96,8 +96,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> SlabStream<IO> {
         let mut stream = Self {
             io,
             session,
-            blocked: Box::default(),
-            blocked_sent: 0,
+            blocked: Unsent::default(),
             early: None,
             ended: false,
             close_sent: false,
@@ -145,7 +144,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> SlabStream<IO> {
     /// Bytes of memory that this connection holds for a partial record and for a blocked write.
     #[must_use]
     pub fn buffered(&self) -> usize {
-        self.session.partial().len() + self.blocked.len() + self.early.as_ref().map_or(0, |early| early.len())
+        self.session.partial().len() + self.blocked.held() + self.early.as_ref().map_or(0, |early| early.len())
     }
 
     fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), HandshakeError>> {
@@ -220,8 +219,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> SlabStream<IO> {
     /// Writes `ciphertext`, behind what is blocked; keeps a copy of what the socket does not take.
     fn send(&mut self, cx: &mut Context<'_>, mut ciphertext: &[u8]) -> io::Result<()> {
         if !self.blocked.is_empty() && !ciphertext.is_empty() {
-            self.blocked = [&self.blocked[self.blocked_sent..], ciphertext].concat().into();
-            self.blocked_sent = 0;
+            self.blocked.append(ciphertext);
             return Ok(());
         }
         while !ciphertext.is_empty() {
@@ -230,7 +228,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> SlabStream<IO> {
                 Poll::Ready(sent) => ciphertext = &ciphertext[sent..],
                 Poll::Pending => {
                     self.blocked = ciphertext.into();
-                    self.blocked_sent = 0;
                     break;
                 }
             }
@@ -239,16 +236,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> SlabStream<IO> {
     }
 
     fn poll_send_blocked(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.blocked_sent < self.blocked.len() {
-            let sent = ready!(Pin::new(&mut self.io).poll_write(cx, &self.blocked[self.blocked_sent..]))?;
-            if sent == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.blocked_sent += sent;
-        }
-        self.blocked = Box::default();
-        self.blocked_sent = 0;
-        Poll::Ready(Ok(()))
+        self.blocked.poll_send(cx, &mut self.io)
     }
 
     /// Ends the connection so that the peer can still read what was said last: closing a socket with unread bytes in it
