@@ -1,4 +1,12 @@
 //! One direction of a tunnel.
+//!
+//! ```text
+//!   from ─► slice ─► follow, cut at a Close ─► to
+//!                                              └─ what it does not take: [`pipe`] stops reading, [`queue`] reads on
+//! ```
+
+mod pipe;
+mod queue;
 
 use std::collections::VecDeque;
 use std::io;
@@ -7,6 +15,8 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::AsyncWrite;
 
+use self::pipe::Pipe;
+use self::queue::Queue;
 use super::frames::FrameFollower;
 use super::registry::ConnectionRecord;
 use super::worker::WorkerContext;
@@ -30,6 +40,22 @@ enum Close {
     Sent,
 }
 
+/// Whether all that waited is with the writing side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sent {
+    All,
+    NotAll,
+}
+
+/// What a relay policy decides: where that waits which the writing side does not take, and whether reading goes on.
+trait Waiting {
+    /// Sends what waits, in order. Pending, nothing is read before the writer has moved.
+    fn poll_send<W: AsyncWrite + Unpin>(relay: &mut Relay, cx: &mut Context<'_>, to: &mut W) -> Poll<io::Result<Sent>>;
+
+    /// Puts `rest`, with `close` behind it, at the end of what waits. Either may be empty.
+    fn keep(relay: &mut Relay, rest: &[u8], close: &[u8]);
+}
+
 /// Which step of a relay failed.
 #[derive(Debug)]
 pub(super) enum RelayError {
@@ -42,8 +68,7 @@ pub(super) enum RelayError {
 /// One direction of a tunnel: no buffer while idle, and none but the rest of a blocked write otherwise.
 ///
 /// Under `pipe`, a relay that cannot write does not read; under `queue` it reads on, and what waits has no limit. What
-/// waits is a copy of exactly its size under either head policy: only
-/// heads pin.
+/// waits is a copy of exactly its size under either head policy: only heads pin.
 #[derive(Debug)]
 pub(super) struct Relay {
     direction: Direction,
@@ -115,39 +140,14 @@ impl Relay {
         R: SliceRead,
         W: AsyncWrite + Unpin,
     {
-        if worker.relay_policy == RelayPolicy::Queue {
-            return self.poll_queueing(cx, from, to, worker, record);
+        match worker.relay_policy {
+            RelayPolicy::Pipe => self.poll_under::<Pipe, _, _>(cx, from, to, worker, record),
+            RelayPolicy::Queue => self.poll_under::<Queue, _, _>(cx, from, to, worker, record),
         }
-        while !self.done {
-            ready!(self.blocked.poll_send(cx, to)).map_err(RelayError::Write)?;
-            // TLS keeps the rest of a blocked write itself: nothing is read before that has gone.
-            ready!(Pin::new(&mut *to).poll_flush(cx)).map_err(RelayError::Write)?;
-            if self.close == Close::Wanted && self.follower.is_at_boundary() {
-                self.put_close(&[], self.follower.has_seen_close());
-                continue;
-            }
-            if self.ended || self.is_closed() {
-                self.ended = true;
-                ready!(Pin::new(&mut *to).poll_shutdown(cx)).map_err(RelayError::Write)?;
-                self.done = true;
-                break;
-            }
-            match ready!(from.poll_read_slice(cx, worker.relay_buffer)) {
-                Ok(Some(slice)) => {
-                    record.active.set(worker.tick.get());
-                    self.pass(cx, &slice, to, worker, record).map_err(RelayError::Write)?;
-                }
-                Ok(None) => self.ended = true,
-                // TLS ended without close_notify: a WebSocket has an end of its own, so nothing is lost by that.
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => self.ended = true,
-                Err(error) => return Poll::Ready(Err(RelayError::Read(error))),
-            }
-        }
-        Poll::Ready(Ok(()))
     }
 
-    /// [`Self::poll`] without backpressure: reads on while the writer is blocked, and queues.
-    fn poll_queueing<R, W>(
+    /// [`Self::poll`] under a policy; compiled for each, so that neither pays for the other.
+    fn poll_under<P, R, W>(
         &mut self,
         cx: &mut Context<'_>,
         from: &mut R,
@@ -156,18 +156,22 @@ impl Relay {
         record: &ConnectionRecord,
     ) -> Poll<Result<(), RelayError>>
     where
+        P: Waiting,
         R: SliceRead,
         W: AsyncWrite + Unpin,
     {
         while !self.done {
-            let sent = self.poll_send_queued(cx, to).map_err(RelayError::Write)?;
+            let sent = ready!(P::poll_send(self, cx, to)).map_err(RelayError::Write)?;
             if self.close == Close::Wanted && self.follower.is_at_boundary() {
-                self.queue_close(self.follower.has_seen_close());
+                let close = self.take_close(self.follower.has_seen_close());
+                P::keep(self, &[], close);
                 continue;
             }
             if self.ended || self.is_closed() {
                 self.ended = true;
-                ready!(sent);
+                if sent == Sent::NotAll {
+                    return Poll::Pending;
+                }
                 ready!(Pin::new(&mut *to).poll_shutdown(cx)).map_err(RelayError::Write)?;
                 self.done = true;
                 break;
@@ -175,57 +179,16 @@ impl Relay {
             match ready!(from.poll_read_slice(cx, worker.relay_buffer)) {
                 Ok(Some(slice)) => {
                     record.active.set(worker.tick.get());
-                    if sent.is_ready() {
-                        self.pass(cx, &slice, to, worker, record).map_err(RelayError::Write)?;
-                    } else {
-                        self.queue(&slice, worker, record);
-                    }
+                    self.pass::<P, _>(cx, &slice, sent, to, worker, record)
+                        .map_err(RelayError::Write)?;
                 }
                 Ok(None) => self.ended = true,
+                // TLS ended without close_notify: a WebSocket has an end of its own, so nothing is lost by that.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => self.ended = true,
                 Err(error) => return Poll::Ready(Err(RelayError::Read(error))),
             }
         }
         Poll::Ready(Ok(()))
-    }
-
-    /// Writes what waits, in order.
-    fn poll_send_queued<W: AsyncWrite + Unpin>(&mut self, cx: &mut Context<'_>, to: &mut W) -> Poll<io::Result<()>> {
-        loop {
-            ready!(self.blocked.poll_send(cx, to))?;
-            let next = self.queued.as_mut().and_then(|queued| queued.pop_front());
-            let Some(next) = next else {
-                self.queued = None;
-                return Pin::new(&mut *to).poll_flush(cx);
-            };
-            self.blocked = next.into();
-        }
-    }
-
-    /// Puts `bytes` behind what waits; what follows a Close is dropped.
-    fn queue(&mut self, mut bytes: &[u8], worker: &WorkerContext, record: &ConnectionRecord) {
-        if self.close == Close::Sent {
-            self.follower.follow(bytes);
-            return;
-        }
-        let frame_is_close = self.follower.has_seen_close();
-        let boundary = self
-            .follow(bytes, worker, record)
-            .filter(|_| self.close == Close::Wanted);
-        if let Some(boundary) = boundary {
-            bytes = &bytes[..boundary];
-        }
-        self.queued.get_or_insert_default().push_back(bytes.into());
-        if boundary.is_some() {
-            self.queue_close(frame_is_close);
-        }
-    }
-
-    /// Queues Close at the end, unless the last frame is a Close already.
-    fn queue_close(&mut self, frame_is_close: bool) {
-        let close = self.close_frame(frame_is_close);
-        self.queued.get_or_insert_default().push_back(close.into());
-        self.close = Close::Sent;
     }
 
     /// Whether nothing more needs to be read because this proxy closes: its Close went one way and the peer's came the
@@ -238,11 +201,13 @@ impl Relay {
         }
     }
 
-    /// Forwards `bytes`. What `to` does not take is kept; what follows a Close is dropped.
-    fn pass<W: AsyncWrite + Unpin>(
+    /// Forwards `bytes`, unless others wait already. What `to` does not take is kept; what follows a Close is dropped.
+    #[inline]
+    fn pass<P: Waiting, W: AsyncWrite + Unpin>(
         &mut self,
         cx: &mut Context<'_>,
         mut bytes: &[u8],
+        sent: Sent,
         to: &mut W,
         worker: &WorkerContext,
         record: &ConnectionRecord,
@@ -258,7 +223,7 @@ impl Relay {
         if let Some(boundary) = boundary {
             bytes = &bytes[..boundary];
         }
-        while !bytes.is_empty() {
+        while sent == Sent::All && !bytes.is_empty() {
             match Pin::new(&mut *to).poll_write(cx, bytes)? {
                 Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(sent) => bytes = &bytes[sent..],
@@ -266,22 +231,17 @@ impl Relay {
             }
         }
         if boundary.is_some() {
-            self.put_close(bytes, frame_is_close);
+            let close = self.take_close(frame_is_close);
+            P::keep(self, bytes, close);
         } else if !bytes.is_empty() {
-            self.blocked = bytes.into();
+            P::keep(self, bytes, &[]);
         }
         Ok(())
     }
 
-    /// Queues Close behind the `rest` of the last frame, unless that frame is a Close already.
-    fn put_close(&mut self, rest: &[u8], frame_is_close: bool) {
-        let close = self.close_frame(frame_is_close);
-        self.blocked = [rest, close].concat().into_boxed_slice().into();
+    /// The Close to send, from now on sent; empty if the last frame is one already.
+    fn take_close(&mut self, frame_is_close: bool) -> &'static [u8] {
         self.close = Close::Sent;
-    }
-
-    /// The Close to send; empty if the last frame is one already.
-    fn close_frame(&self, frame_is_close: bool) -> &'static [u8] {
         match self.direction {
             _ if frame_is_close => &[],
             Direction::ToUpstream => &CLOSE_BY_CLIENT,

@@ -1,0 +1,39 @@
+//! `relay_policy = "queue"`: a relay that cannot write reads on, as if `res.write` had never returned false.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::AsyncWrite;
+
+use super::{Relay, Sent, Waiting};
+
+/// All that was read waits, a piece for each read.
+#[derive(Debug)]
+pub(super) struct Queue;
+
+impl Waiting for Queue {
+    /// Never pending: how far the writer came stops nobody from reading.
+    fn poll_send<W: AsyncWrite + Unpin>(relay: &mut Relay, cx: &mut Context<'_>, to: &mut W) -> Poll<io::Result<Sent>> {
+        loop {
+            match relay.blocked.poll_send(cx, to)? {
+                Poll::Ready(()) => {}
+                Poll::Pending => return Poll::Ready(Ok(Sent::NotAll)),
+            }
+            let next = relay.queued.as_mut().and_then(|queued| queued.pop_front());
+            let Some(next) = next else {
+                relay.queued = None;
+                let flushed = Pin::new(to).poll_flush(cx)?;
+                return Poll::Ready(Ok(if flushed.is_ready() { Sent::All } else { Sent::NotAll }));
+            };
+            relay.blocked = next.into();
+        }
+    }
+
+    fn keep(relay: &mut Relay, rest: &[u8], close: &[u8]) {
+        let pieces = [rest, close].into_iter().filter(|piece| !piece.is_empty());
+        for piece in pieces {
+            relay.queued.get_or_insert_default().push_back(piece.into());
+        }
+    }
+}
