@@ -3,6 +3,7 @@
 mod certs;
 mod check;
 mod lab;
+mod lifeline;
 mod load;
 mod logging;
 mod serve;

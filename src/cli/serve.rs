@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::lifeline;
 use super::logging;
 use super::signals::StopSignals;
 use crate::app::{self, Ended, Running};
@@ -34,6 +35,9 @@ pub(super) struct ServeCommand {
     /// The policy to start with, instead of the config's
     #[arg(long, value_name = "POLICY")]
     head_policy: Option<HeadPolicy>,
+    /// End at once when standard input closes: whoever holds its other end is gone
+    #[arg(long, hide = true)]
+    until_stdin_closes: bool,
 }
 
 impl ServeCommand {
@@ -46,7 +50,11 @@ fn serve(command: ServeCommand) -> anyhow::Result<()> {
     let ServeCommand {
         config: path,
         head_policy,
+        until_stdin_closes,
     } = command;
+    if until_stdin_closes {
+        lifeline::end_with_standard_input()?;
+    }
     let mut config = path
         .as_ref()
         .map_or_else(|| Ok(Config::default()), |path| Config::load(path))?;

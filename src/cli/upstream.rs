@@ -29,6 +29,9 @@ pub(super) struct UpstreamCommand {
     /// How long connections may take to end after Ctrl-C
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
     grace: Duration,
+    /// End at once when standard input closes: whoever holds its other end is gone
+    #[arg(long, hide = true)]
+    until_stdin_closes: bool,
 }
 
 impl UpstreamCommand {
@@ -37,6 +40,9 @@ impl UpstreamCommand {
     /// # Errors
     /// If the address cannot be bound, or Redis cannot be reached.
     pub(super) fn run(self) -> anyhow::Result<()> {
+        if self.until_stdin_closes {
+            super::lifeline::end_with_standard_input()?;
+        }
         // Each connection is a file; a soft limit below the hard one would only refuse some of them.
         _ = rlimit::increase_nofile_limit(u64::MAX);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

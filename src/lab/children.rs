@@ -10,10 +10,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
-use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use super::folder::RunFolder;
 use super::scenario::Common;
 use crate::labels::{HeadPolicy, RelayPolicy};
 use crate::tls::{DEVELOPMENT_NAMES, DevelopmentCertificates};
@@ -51,7 +51,7 @@ pub(super) struct Stage {
     /// The proxy's config, as it was given.
     pub(super) config: String,
     /// Config and certificates; gone with the stage.
-    _folder: TempDir,
+    _folder: RunFolder,
 }
 
 impl Stage {
@@ -63,7 +63,7 @@ impl Stage {
                 line.strip_prefix("listening on http://")?.parse().ok()
             })
             .await?;
-        let folder = tempfile::tempdir().context("no folder for the proxy's config")?;
+        let folder = RunFolder::make()?;
         let made = DevelopmentCertificates::make(DEVELOPMENT_NAMES).context("no certificate")?;
         fs::write(folder.path().join("leaf.pem"), &made.leaf)?;
         fs::write(folder.path().join("key.pem"), &made.leaf_key)?;
@@ -133,7 +133,8 @@ fn listens(line: &str, role: &str) -> Option<SocketAddr> {
         .flatten()
 }
 
-/// One child, in a process group of its own, so that Ctrl-C reaches the lab alone.
+/// One child, in a process group of its own, so that Ctrl-C reaches the lab alone. It ends when its standard input does,
+/// whose other end is in `child`: it outlives this process in no case.
 #[derive(Debug)]
 struct Process {
     what: &'static str,
@@ -148,10 +149,11 @@ impl Process {
             .arg0("headpin")
             .arg(what)
             .args(arguments)
+            .arg("--until-stdin-closes")
             .env_remove("RUST_LOG")
             .env_remove("HEADPIN_CONFIG");
         command
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0);

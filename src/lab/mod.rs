@@ -18,5 +18,6 @@ pub mod upstream;
 
 mod children;
 mod client;
+mod folder;
 mod plot;
 mod verdict;

@@ -10,6 +10,7 @@ mod admin;
 mod drain;
 mod heads;
 mod lab;
+mod lab_ends;
 mod layers;
 mod leak;
 mod support;

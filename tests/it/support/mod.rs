@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod origin;
+pub mod program;
 pub mod proxy;
 
 use std::time::Duration;
