@@ -173,6 +173,12 @@ pub fn start(config: Config, path: Option<PathBuf>) -> Result<Running, StartErro
     })
 }
 
+/// How many open files the proxy needs to have so many connections at once.
+#[must_use]
+pub const fn files_for(connections: u64) -> u64 {
+    RESERVED_FILES.saturating_add(connections.saturating_mul(FILES_PER_CONNECTION))
+}
+
 /// How many connections may be open at once.
 fn connections(config: &Config) -> Result<usize, StartError> {
     let limit = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(1024);

@@ -1,12 +1,10 @@
 //! `headpin lab`: the experiments.
 
-use std::fs;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use tokio_util::sync::CancellationToken;
 
@@ -15,6 +13,7 @@ use crate::lab::experiment;
 use crate::lab::model::Model;
 use crate::lab::result::LabResult;
 use crate::lab::scenario::{self, Choice, Scenario, Variant};
+use crate::lab::stored::{self, Destination, StoredError};
 use crate::lab::units::{parse_bytes, parse_duration};
 use crate::lab::{report, terminal};
 
@@ -31,6 +30,11 @@ enum LabWork {
     /// Lists the scenarios
     List,
     /// Runs a scenario under both settings
+    ///
+    /// Exit code 0 if all was run and every claim held; 1 if a claim failed, or the run was interrupted or failed: what
+    /// was measured is kept and marked as partial; 64 if it cannot begin as it was typed.
+    ///
+    /// The first Ctrl-C or SIGTERM ends the run and keeps what was measured, a second one throws it away.
     Run(RunCommand),
     /// Puts two results beside each other
     Compare {
@@ -106,12 +110,24 @@ impl LabCommand {
             LabWork::List => list().map(|()| ExitCode::SUCCESS),
             LabWork::Run(command) => command.run(),
             LabWork::Compare { a, b } => {
-                print(&terminal::compare(&read(&a)?, &read(&b)?))?;
+                let (a, b) = (stored::read(&a)?, stored::read(&b)?);
+                let doubts = stored::comparable(&a, &b)?;
+                print(&terminal::compare(&a, &b))?;
+                print(
+                    &doubts
+                        .iter()
+                        .map(|doubt| format!("  doubt  {doubt}\n"))
+                        .collect::<String>(),
+                )?;
                 Ok(ExitCode::SUCCESS)
             }
             LabWork::Report { result, out } => {
                 let out = out.unwrap_or_else(|| result.with_extension("html"));
-                write(&out, &report::html(&read(&result)?)?)?;
+                let page = report::html(&stored::read(&result)?)?;
+                stored::replace(&out, &page).map_err(|source| StoredError::Place {
+                    path: out.clone(),
+                    source,
+                })?;
                 print(&format!("{}\n", out.display()))?;
                 Ok(ExitCode::SUCCESS)
             }
@@ -140,21 +156,20 @@ impl RunCommand {
         };
         let scenario = Scenario::choose(&choice)?;
         // Before the experiment rather than after it.
-        fs::create_dir_all(&self.out).with_context(|| format!("cannot make the folder {}", self.out.display()))?;
+        let name = format!("{}-{}", scenario.name, scenario.variant.name());
+        let destination = Destination::prepare(&self.out, &name)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let result = runtime.block_on(execute(&scenario))?;
-        let json = serde_json::to_string_pretty(&result)? + "\n";
-        let path = self
-            .out
-            .join(format!("{}-{}.json", scenario.name, scenario.variant.name()));
-        write(&path, &json)?;
-        let page = path.with_extension("html");
-        write(&page, &report::html(&result)?)?;
+        let written = destination.write(&result);
         if self.json {
-            print(&json)?;
+            print(&stored::to_json(&result)?)?;
         } else {
             print(&terminal::summary(&result))?;
-            print(&format!("  result {}\n  report {}\n", path.display(), page.display()))?;
+        }
+        written?;
+        if !self.json {
+            let Destination { json, page } = &destination;
+            print(&format!("  result {}\n  report {}\n", json.display(), page.display()))?;
         }
         Ok(if result.is_good() {
             ExitCode::SUCCESS
@@ -207,15 +222,6 @@ async fn execute(scenario: &Scenario) -> anyhow::Result<LabResult> {
             }
         }
     }
-}
-
-fn read(path: &Path) -> anyhow::Result<LabResult> {
-    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    serde_json::from_str(&text).with_context(|| format!("{} is no result of the lab", path.display()))
-}
-
-fn write(path: &Path, text: &str) -> anyhow::Result<()> {
-    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn parse_rate(text: &str) -> Result<f64, String> {

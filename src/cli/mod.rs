@@ -17,6 +17,7 @@ use clap::{Parser, Subcommand};
 use crate::app::StartError;
 use crate::config::ConfigError;
 use crate::lab::scenario::ScenarioError;
+use crate::lab::stored::StoredError;
 use crate::proxy::ReloadError;
 
 /// Wrong usage or config (`EX_USAGE` of sysexits.h).
@@ -76,6 +77,7 @@ pub fn run() -> ExitCode {
 fn is_usage(error: &anyhow::Error) -> bool {
     error.is::<ConfigError>()
         || error.is::<ScenarioError>()
+        || matches!(error.downcast_ref(), Some(stored) if !matches!(stored, StoredError::Lost { .. } | StoredError::Shown(_)))
         || matches!(
             error.downcast_ref::<StartError>(),
             Some(StartError::Settings(

@@ -9,8 +9,9 @@ use clap::Args;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::config::LogConfig;
 use crate::lab::units::{parse_bytes, parse_duration};
-use crate::lab::upstream::{self, UpstreamOptions};
+use crate::lab::upstream::{Origin, UpstreamOptions};
 
 /// Runs the demo origin: echo, greeting, upload, download, and pushed messages
 ///
@@ -18,7 +19,7 @@ use crate::lab::upstream::{self, UpstreamOptions};
 #[derive(Args, Clone, Debug)]
 pub(super) struct UpstreamCommand {
     /// Where to listen; port 0 takes a free one
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9000")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9000", value_parser = parse_address)]
     listen: SocketAddr,
     /// Push what is published on this Redis; without it a broker is embedded
     #[arg(long, value_name = "redis://HOST[:PORT]")]
@@ -43,6 +44,11 @@ impl UpstreamCommand {
         if self.until_stdin_closes {
             super::lifeline::end_with_standard_input()?;
         }
+        // What happens while it runs: Redis is away, no file is left.
+        super::logging::start(&LogConfig {
+            filter: "headpin=warn".to_owned(),
+            ..LogConfig::default()
+        })?;
         // Each connection is a file; a soft limit below the hard one would only refuse some of them.
         _ = rlimit::increase_nofile_limit(u64::MAX);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -51,7 +57,6 @@ impl UpstreamCommand {
                 .await
                 .with_context(|| format!("cannot listen on {}; choose another with --listen", self.listen))?;
             let address = listener.local_addr()?;
-            writeln!(std::io::stdout(), "listening on http://{address}")?;
             let shutdown = CancellationToken::new();
             let options = UpstreamOptions {
                 redis: self.redis,
@@ -59,14 +64,27 @@ impl UpstreamCommand {
                 grace: self.grace,
             };
             let mut signals = super::signals::StopSignals::listen()?;
-            let serving = upstream::serve(listener, options, shutdown.clone());
+            let origin = tokio::select! {
+                started = Origin::start(options, shutdown.clone()) => started?,
+                () = signals.asked() => return Ok(()),
+            };
+            // Not before: who reads this may rely on it.
+            writeln!(std::io::stdout(), "listening on http://{address}")?;
+            let serving = origin.serve(listener);
             tokio::pin!(serving);
             tokio::select! {
-                served = serving.as_mut() => return Ok(served?),
-                () = signals.asked() => {}
+                () = serving.as_mut() => {}
+                () = signals.asked() => {
+                    shutdown.cancel();
+                    serving.await;
+                }
             }
-            shutdown.cancel();
-            Ok(serving.await?)
+            Ok(())
         })
     }
+}
+
+fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .map_err(|_| format!("{text:?} is no address; accepted: IP:PORT, such as 127.0.0.1:9000 or [::1]:0"))
 }

@@ -11,6 +11,7 @@ pub mod random;
 pub mod report;
 pub mod result;
 pub mod scenario;
+pub mod stored;
 pub mod terminal;
 pub mod traffic;
 pub mod units;

@@ -30,7 +30,7 @@ const VARIANTS: [&str; 2] = ["fast", "smoke"];
 #[non_exhaustive]
 pub enum ScenarioError {
     /// No embedded scenario has that name.
-    #[error("there is no scenario {name:?}; accepted: {}", names().join(", "))]
+    #[error("there is no scenario {name:?}{}; accepted: {}", meant(name, names()), names().join(", "))]
     Unknown {
         /// What was asked for.
         name: String,
@@ -431,13 +431,19 @@ fn lay_over(table: &mut Table, own: Table, name: &str, faults: &mut Vec<String>)
 }
 
 fn unknown(key: &str, table: &Table, name: &str) -> String {
-    let near = table.keys().min_by_key(|known| strsim::levenshtein(known, key));
-    let near = near.filter(|known| strsim::levenshtein(known, key) <= 2);
-    let meant = near
-        .map(|known| format!(" (did you mean {known}?)"))
-        .unwrap_or_default();
+    let meant = meant(key, table.keys().map(String::as_str));
     let accepted: Vec<&str> = table.keys().map(String::as_str).filter(|key| *key != "kind").collect();
     format!("{name} has no key {key:?}{meant}; accepted: {}", accepted.join(", "))
+}
+
+/// The known word that is nearest to what was typed, as a question.
+fn meant<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    let near = known
+        .into_iter()
+        .map(|word| (strsim::levenshtein(word, typed), word))
+        .min();
+    let near = near.filter(|(distance, _)| *distance <= 2);
+    near.map_or_else(String::new, |(_, word)| format!(" (did you mean {word}?)"))
 }
 
 /// A value as it is written, whatever its type: what is accepted is told by who reads it.

@@ -52,6 +52,11 @@ impl Shape {
     }
 }
 
+/// The part of the tunnels that are due which counts as all of them.
+const REACHED: f64 = 0.95;
+/// So many may be under way when a load ends.
+const FEW_TUNNELS: f64 = 2.0;
+
 /// What a load did.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Done {
@@ -63,12 +68,33 @@ pub struct Done {
     pub byte_rate: f64,
     /// Tunnels that were opened.
     pub tunnels: u64,
+    /// Tunnels that were to be opened; 0 where nothing arrives at random.
+    #[serde(default)]
+    pub tunnels_due: u64,
     /// How late the latest upload began, in seconds.
     pub late_seconds: f64,
     /// What went wrong.
     pub faults: u64,
     /// The first fault in full.
     pub first_fault: Option<String>,
+}
+
+impl Done {
+    /// What to say if tunnels were opened more slowly than asked.
+    #[must_use]
+    pub fn slow_tunnels(&self) -> Option<String> {
+        let Self {
+            tunnels, tunnels_due, ..
+        } = *self;
+        let missed = tunnels_due.saturating_sub(tunnels);
+        let most = ((1.0 - REACHED) * tunnels_due as f64).max(FEW_TUNNELS);
+        (missed as f64 > most).then(|| {
+            format!(
+                "{tunnels_due} tunnels were to be opened and {tunnels} were in time: the generator or the machine was \
+                 the limit; lower tunnel_rate"
+            )
+        })
+    }
 }
 
 /// A load that goes on in the background. Dropped, it ends.
@@ -80,6 +106,10 @@ pub(super) struct Load {
     counts: Arc<Counts>,
     begin: Instant,
     byte_rate: f64,
+    /// Since when tunnels arrive, and which.
+    arrivals: Option<(Instant, Arrivals)>,
+    /// Since when bursts come, how often, and of how many tunnels.
+    bursts: Option<(Instant, Duration, usize)>,
 }
 
 #[derive(Debug, Default)]
@@ -108,6 +138,8 @@ impl Load {
             counts: Arc::default(),
             begin: Instant::now(),
             byte_rate: 0.0,
+            arrivals: None,
+            bursts: None,
         }
     }
 
@@ -140,7 +172,7 @@ impl Load {
     }
 
     /// Begins to open tunnels, at the moments that the seed says.
-    pub(super) fn open(&self, traffic: &Traffic, seed: u64) {
+    pub(super) fn open(&mut self, traffic: &Traffic, seed: u64) {
         let Traffic {
             tunnel_rate,
             tunnel_lifetime,
@@ -149,6 +181,7 @@ impl Load {
         } = *traffic;
         let arrivals = Arrivals::new(seed, tunnel_rate, tunnel_lifetime);
         let begin = Instant::now();
+        self.arrivals = Some((begin, arrivals.clone()));
         let (clients, counts) = (self.clients.clone(), Arc::clone(&self.counts));
         let (tasks, stop) = (self.tasks.clone(), self.stop.clone());
         self.spawn(async move {
@@ -168,8 +201,9 @@ impl Load {
     }
 
     /// Opens `tunnels` at once, every so often, each to stay for `lasts`.
-    pub(super) fn burst(&self, tunnels: usize, every: Duration, lasts: Duration, head_bytes: usize) {
+    pub(super) fn burst(&mut self, tunnels: usize, every: Duration, lasts: Duration, head_bytes: usize) {
         let begin = Instant::now();
+        self.bursts = Some((begin, every, tunnels));
         for _ in 0..tunnels {
             let (clients, counts) = (self.clients.clone(), Arc::clone(&self.counts));
             self.spawn(async move {
@@ -191,9 +225,23 @@ impl Load {
         });
     }
 
+    /// Tunnels that should have been opened by now.
+    fn tunnels_due(&self) -> u64 {
+        let arrived = self.arrivals.as_ref().map_or(0, |(begin, arrivals)| {
+            let now = begin.elapsed().as_secs_f64();
+            arrivals.clone().take_while(|(at, _)| *at <= now).count()
+        });
+        let came = self.bursts.map_or(0, |(begin, every, tunnels)| {
+            let bursts = 1 + (begin.elapsed().as_secs_f64() / every.as_secs_f64()) as usize;
+            bursts * tunnels
+        });
+        (arrived + came) as u64
+    }
+
     /// Ends it: every connection is closed.
     pub(super) async fn end(self) -> Done {
         let seconds = self.begin.elapsed().as_secs_f64();
+        let tunnels_due = self.tunnels_due();
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
@@ -208,6 +256,7 @@ impl Load {
                 0.0
             },
             tunnels: counts.tunnels.load(Ordering::Relaxed),
+            tunnels_due,
             late_seconds: counts.late_micros.load(Ordering::Relaxed) as f64 / 1e6,
             faults: counts.faults.load(Ordering::Relaxed),
             first_fault: counts
@@ -289,6 +338,21 @@ mod tests {
             [0.0, 1.0, 2.0, 10.0, 12.0]
         );
         assert_eq!(Shape::Steady.due(250.0, 100.0).as_secs_f64(), 2.5);
+    }
+
+    #[test]
+    fn tunnels_that_were_not_opened_in_time_are_told() {
+        let slow = |tunnels| {
+            let done = Done {
+                tunnels,
+                tunnels_due: 1_000,
+                ..Done::default()
+            };
+            done.slow_tunnels()
+        };
+        assert_eq!((slow(1_000), slow(960)), (None, None));
+        let told = slow(900).unwrap();
+        assert!(told.contains("1000 tunnels") && told.contains("900 were"), "{told}");
     }
 
     #[test]

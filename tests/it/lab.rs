@@ -1,8 +1,6 @@
 //! The laboratory, in its short form: real processes, real sockets, and what it claims of them.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
-use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use headpin::lab::result::LabResult;
@@ -102,66 +100,6 @@ fn without_backpressure_memory_holds_what_slow_readers_leave() {
     let (result, _) = smoke("backpressure", &[]);
     holds(&result, "under queue most of what readers have not taken is in memory");
     holds(&result, "under pipe a slow reader costs less than 1 MiB");
-}
-
-#[test]
-fn what_cannot_be_run_is_told_with_what_is_accepted() {
-    for (arguments, says) in [
-        (
-            &["run", "heads"][..],
-            "accepted: head, uploads, idle, backpressure, trend",
-        ),
-        (&["run", "head", "--set", "byterate=1"], "did you mean byte_rate?"),
-        (&["run", "head", "--set", "byte_rate=fast"], "accepted: 4096"),
-        (&["run", "--scenario", "/nowhere.toml"], "cannot read /nowhere.toml"),
-    ] {
-        let output = lab(arguments).output().unwrap();
-        assert_eq!(output.status.code(), Some(64), "{}", told(&output));
-        assert!(told(&output).contains(says), "{}", told(&output));
-    }
-}
-
-#[test]
-fn an_interrupted_run_keeps_what_it_has_and_leaves_no_process() {
-    let folder = tempfile::tempdir().unwrap();
-    let out = folder.path().to_str().unwrap();
-    let mut running = lab(&["run", "head", "--smoke", "--out", out, "--set", "duration=60s"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let pid = running.id();
-    let mut says = BufReader::new(running.stderr.take().unwrap()).lines();
-    let measuring = says
-        .by_ref()
-        .map_while(Result::ok)
-        .any(|line| line.contains("measuring"));
-    assert!(measuring, "it ended before it measured");
-    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
-    assert_eq!(
-        children.split_whitespace().count(),
-        2,
-        "the proxy and the origin: {children}"
-    );
-    assert!(
-        Command::new("kill")
-            .args(["-INT", &pid.to_string()])
-            .status()
-            .unwrap()
-            .success()
-    );
-    let output = running.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(1), "{}", told(&output));
-    assert!(told(&output).contains("PARTIAL"), "{}", told(&output));
-    let text = fs::read_to_string(folder.path().join("head-smoke.json")).unwrap();
-    let result: LabResult = serde_json::from_str(&text).unwrap();
-    assert!(result.partial && result.runs.len() == 1, "{}", told(&output));
-    for child in children.split_whitespace() {
-        assert!(
-            !Path::new(&format!("/proc/{child}")).exists(),
-            "process {child} is left"
-        );
-    }
 }
 
 #[test]

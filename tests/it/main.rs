@@ -11,6 +11,7 @@ mod drain;
 mod heads;
 mod lab;
 mod lab_ends;
+mod lab_input;
 mod layers;
 mod leak;
 mod support;

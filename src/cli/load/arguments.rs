@@ -126,7 +126,7 @@ pub(super) struct Common {
     #[arg(long, value_name = "FROM-TO")]
     source: Option<Sources>,
     /// New connections per second, at most
-    #[arg(long, value_name = "PER_SECOND", value_parser = parse_rate)]
+    #[arg(long, value_name = "PER_SECOND", value_parser = parse_rate, allow_negative_numbers = true)]
     rate: Option<f64>,
     /// Threads
     #[arg(long, value_name = "N", default_value = "1")]

@@ -22,7 +22,6 @@ const PUSH_PATIENCE: Duration = Duration::from_secs(60);
 const OPENING_MAX: usize = 64;
 
 pub(super) async fn idle(lab: &Lab<'_>, idle: &Idle, result: &mut LabResult) -> anyhow::Result<()> {
-    enough_files(idle.tunnels)?;
     for policy in HEAD_POLICIES {
         if lab.stop.is_cancelled() {
             break;
@@ -30,18 +29,6 @@ pub(super) async fn idle(lab: &Lab<'_>, idle: &Idle, result: &mut LabResult) -> 
         let run = one(lab, idle, policy, &mut result.facts).await?;
         result.runs.push(run);
     }
-    Ok(())
-}
-
-/// The proxy has two sockets for a tunnel; nobody else has more.
-fn enough_files(tunnels: usize) -> anyhow::Result<()> {
-    let limit = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(u64::MAX);
-    let most = limit.saturating_sub(400) / 2;
-    ensure!(
-        tunnels as u64 <= most,
-        "{tunnels} tunnels need more open files than the limit of {limit} allows; raise it (ulimit -n) or use --set \
-         tunnels={most}"
-    );
     Ok(())
 }
 

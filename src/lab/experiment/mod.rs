@@ -5,6 +5,7 @@
 //!                                                                observer ───────┴─► samples ─► Run
 //! ```
 
+mod files;
 mod idle;
 mod slow;
 mod traffic;
@@ -39,11 +40,12 @@ pub(super) struct Lab<'a> {
 /// is kept, and marked as partial.
 ///
 /// # Errors
-/// If not even the first run can begin.
+/// If not even the first run can begin, or too few files may be open for all.
 ///
 /// # Cancel safety
 /// Dropped, every process is ended and the result is lost; cancel `stop` instead.
 pub async fn run(scenario: &Scenario, stop: &CancellationToken, say: &dyn Fn(&str)) -> anyhow::Result<LabResult> {
+    files::suffice(scenario)?;
     let mut result = LabResult {
         scenario: scenario.name.clone(),
         variant: scenario.variant.name().to_owned(),
@@ -88,6 +90,9 @@ pub async fn run(scenario: &Scenario, stop: &CancellationToken, say: &dyn Fn(&st
             .map(|sample| (sample.seconds, sample.live_bytes()))
             .collect();
         run.growth = Line::through(&points);
+        if let Some(doubt) = run.load.slow_tunnels() {
+            result.warnings.push(format!("{}: {doubt}", run.name()));
+        }
         if let Some(why) = &run.cut_short {
             result.partial = true;
             result.warnings.push(format!("{} was cut short: {why}", run.name()));

@@ -74,41 +74,83 @@ pub enum UpstreamError {
     Broker(#[from] BrokerError),
 }
 
-/// Serves until `shutdown` is cancelled, then closes every WebSocket with 1001 and waits for the rest, at most the grace.
+/// An origin that has its broker, and serves nobody yet.
+#[derive(Debug)]
+pub struct Origin {
+    service: Service,
+    tasks: TaskTracker,
+    grace: Duration,
+    shutdown: CancellationToken,
+}
+
+impl Origin {
+    /// Connects to Redis, if one is asked for.
+    ///
+    /// # Errors
+    /// If it cannot be reached. A Redis that goes away later does not end the origin.
+    ///
+    /// # Cancel safety
+    /// Safe: dropping the future leaves nothing behind.
+    pub async fn start(options: UpstreamOptions, shutdown: CancellationToken) -> Result<Self, UpstreamError> {
+        let tasks = TaskTracker::new();
+        let broker = Broker::start(options.redis.as_deref(), &tasks, &shutdown).await?;
+        let grace = options.grace;
+        Ok(Self {
+            service: Service::new(broker, options, tasks.clone(), shutdown.clone()),
+            tasks,
+            grace,
+            shutdown,
+        })
+    }
+
+    /// Serves until `shutdown` is cancelled, then closes every WebSocket with 1001 and waits for the rest, at most the
+    /// grace.
+    ///
+    /// # Cancel safety
+    /// Dropping the future stops accepting; connections that are open live on in their own tasks. Cancel `shutdown`
+    /// instead.
+    pub async fn serve(self, listener: TcpListener) {
+        let Self {
+            service,
+            tasks,
+            grace,
+            shutdown,
+        } = self;
+        let mut pause = Duration::ZERO;
+        while let Some(accepted) = shutdown.run_until_cancelled(listener.accept()).await {
+            match accepted {
+                Ok((stream, _)) => {
+                    pause = Duration::ZERO;
+                    tasks.spawn(connection(stream, service.clone(), grace, shutdown.clone()));
+                }
+                Err(error) if peer_aborted(&error) => {}
+                Err(error) => {
+                    pause = (pause * 2).clamp(Duration::from_millis(5), ACCEPT_PAUSE_MAX);
+                    tracing::warn!(%error, ?pause, "cannot accept");
+                    shutdown.run_until_cancelled(tokio::time::sleep(pause)).await;
+                }
+            }
+        }
+        drop(listener);
+        service.close_pushes();
+        tasks.close();
+        tasks.wait().await;
+    }
+}
+
+/// [`Origin::start`] and [`Origin::serve`].
 ///
 /// # Errors
-/// If Redis is asked for and cannot be reached at the start. A Redis that goes away later does not end the origin.
+/// Those of [`Origin::start`].
 ///
 /// # Cancel safety
-/// Dropping the future stops accepting; connections that are open live on in their own tasks. Cancel `shutdown` instead.
+/// That of [`Origin::serve`].
 pub async fn serve(
     listener: TcpListener,
     options: UpstreamOptions,
     shutdown: CancellationToken,
 ) -> Result<(), UpstreamError> {
-    let tasks = TaskTracker::new();
-    let broker = Broker::start(options.redis.as_deref(), &tasks, &shutdown).await?;
-    let service = Service::new(broker, options.clone(), tasks.clone(), shutdown.clone());
-
-    let mut pause = Duration::ZERO;
-    while let Some(accepted) = shutdown.run_until_cancelled(listener.accept()).await {
-        match accepted {
-            Ok((stream, _)) => {
-                pause = Duration::ZERO;
-                tasks.spawn(connection(stream, service.clone(), options.grace, shutdown.clone()));
-            }
-            Err(error) if peer_aborted(&error) => {}
-            Err(error) => {
-                pause = (pause * 2).clamp(Duration::from_millis(5), ACCEPT_PAUSE_MAX);
-                tracing::warn!(%error, ?pause, "cannot accept");
-                shutdown.run_until_cancelled(tokio::time::sleep(pause)).await;
-            }
-        }
-    }
-    drop(listener);
-    service.close_pushes();
-    tasks.close();
-    tasks.wait().await;
+    Origin::start(options, shutdown).await?.serve(listener).await;
     Ok(())
 }
 
