@@ -32,7 +32,7 @@ enum LabWork {
     /// Runs a scenario under both settings
     ///
     /// Exit code 0 if all was run and every claim held; 1 if a claim failed, or the run was interrupted or failed: what
-    /// was measured is kept and marked as partial; 64 if it cannot begin as it was typed.
+    /// was measured is kept in files named partial; 64 if it cannot begin as it was typed.
     ///
     /// The first Ctrl-C or SIGTERM ends the run and keeps what was measured, a second one throws it away.
     Run(RunCommand),
@@ -166,9 +166,8 @@ impl RunCommand {
         } else {
             print(&terminal::summary(&result))?;
         }
-        written?;
+        let Destination { json, page } = written?;
         if !self.json {
-            let Destination { json, page } = &destination;
             print(&format!("  result {}\n  report {}\n", json.display(), page.display()))?;
         }
         Ok(if result.is_good() {

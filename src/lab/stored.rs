@@ -125,24 +125,38 @@ impl Destination {
         Ok(Self { json, page })
     }
 
-    /// Writes both, each whole or not at all. If the JSON cannot be written there, it is kept in the system's folder for
+    /// Where a result that is not complete goes to: it replaces none that is.
+    fn of_partial(&self) -> Self {
+        Self {
+            json: self.json.with_extension("partial.json"),
+            page: self.page.with_extension("partial.html"),
+        }
+    }
+
+    /// Writes both, each whole or not at all, and says where. If the JSON cannot be written there, it is kept in the system's folder for
     /// temporary files.
     ///
     /// # Errors
     /// [`StoredError::Lost`], which says where the result is.
-    pub fn write(&self, result: &LabResult) -> Result<(), StoredError> {
+    pub fn write(&self, result: &LabResult) -> Result<Self, StoredError> {
+        let to = if result.partial {
+            self.of_partial()
+        } else {
+            self.clone()
+        };
         let json = to_json(result)?;
-        replace(&self.json, &json).map_err(|source| StoredError::Lost {
-            path: self.json.clone(),
+        replace(&to.json, &json).map_err(|source| StoredError::Lost {
+            path: to.json.clone(),
             kept: keep_elsewhere(&json),
             source,
         })?;
         let page = report::html(result).map_err(StoredError::Shown)?;
-        replace(&self.page, &page).map_err(|source| StoredError::Lost {
-            path: self.page.clone(),
-            kept: Some(self.json.clone()),
+        replace(&to.page, &page).map_err(|source| StoredError::Lost {
+            path: to.page.clone(),
+            kept: Some(to.json.clone()),
             source,
-        })
+        })?;
+        Ok(to)
     }
 }
 

@@ -22,18 +22,13 @@ struct Running {
 impl Running {
     /// Starts it, with its temporary files in `temporary`.
     fn start(temporary: &Path) -> Self {
+        Self::start_with(temporary, "duration=60s")
+    }
+
+    fn start_with(temporary: &Path, set: &str) -> Self {
         let out = tempfile::tempdir().unwrap();
         let folder = out.path().to_str().unwrap();
-        let arguments = [
-            "lab",
-            "run",
-            "head",
-            "--smoke",
-            "--set",
-            "duration=60s",
-            "--out",
-            folder,
-        ];
+        let arguments = ["lab", "run", "head", "--smoke", "--set", set, "--out", folder];
         let mut lab = headpin(&arguments).env("TMPDIR", temporary).spawn().unwrap();
         let says = BufReader::new(lab.stderr.take().unwrap()).lines();
         Self { lab, says, out }
@@ -99,12 +94,14 @@ fn an_interrupted_run_keeps_what_it_has_and_leaves_nothing_else() {
             told.contains("PARTIAL") && told.contains("it was interrupted"),
             "{told}"
         );
-        let text = fs::read_to_string(running.out.path().join("head-smoke.json")).unwrap();
+        let text = fs::read_to_string(running.out.path().join("head-smoke.partial.json")).unwrap();
         let result: LabResult = serde_json::from_str(&text).unwrap();
         assert!(result.partial && result.runs.len() == 1, "{told}");
-        let page = fs::read_to_string(running.out.path().join("head-smoke.html")).unwrap();
+        let page = fs::read_to_string(running.out.path().join("head-smoke.partial.html")).unwrap();
         assert!(page.contains("artial"), "the report does not say so");
         assert!(children.iter().copied().all(has_ended));
+        let complete = running.out.path().join("head-smoke.json");
+        assert!(!complete.exists(), "it is not complete");
         assert_gone(&children, &addresses);
         assert_eq!(entries(temporary.path()), [""; 0]);
     }
@@ -122,4 +119,35 @@ fn a_run_that_is_interrupted_twice_leaves_nothing_at_all() {
     assert_eq!(code, Some(1));
     assert_gone(&children, &addresses);
     assert_eq!(entries(temporary.path()), [""; 0]);
+}
+
+#[test]
+fn a_run_that_is_stopped_before_it_measures_says_so_and_writes_nothing() {
+    let temporary = tempfile::tempdir().unwrap();
+    let mut running = Running::start_with(temporary.path(), "warmup=60s");
+    running.wait_until_it_says("warming up");
+    let (children, addresses) = running.children();
+    signal(running.lab.id(), "INT");
+    running.wait_until_it_says("stopped before anything was measured");
+    assert_eq!(running.lab.wait().unwrap().code(), Some(1));
+    assert_gone(&children, &addresses);
+    assert_eq!(entries(temporary.path()).len() + entries(running.out.path()).len(), 0);
+}
+
+#[test]
+fn a_child_that_dies_cuts_the_run_short_and_is_named() {
+    let temporary = tempfile::tempdir().unwrap();
+    let mut running = Running::start(temporary.path());
+    running.wait_until_it_says("measuring");
+    let (children, _) = running.children();
+    // Of the proxy the observer hears at once; of the origin only who looks.
+    signal(children[0], "KILL");
+    running.wait_until_it_says("copy: measuring");
+    signal(running.lab.id(), "TERM");
+    let output = running.lab.wait_with_output().unwrap();
+    let told = told(&output);
+    assert!(
+        told.contains("pin was cut short: headpin upstream has ended with signal: 9"),
+        "{told}"
+    );
 }

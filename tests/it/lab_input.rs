@@ -1,12 +1,13 @@
 //! Bad input to the lab, its generator and its origin: what is wrong and what to do, before anything starts.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::program::{children, entries, headpin, headpin_with_files, ran, signal, told, wait_until};
+use crate::support::program::{entries, headpin, headpin_with_files, ran, signal};
 
 /// A result to work with: the smallest run there is.
 fn result(folder: &TempDir, scenario: &str, sets: &[&str]) -> String {
@@ -162,13 +163,16 @@ fn a_place_that_goes_away_during_the_run_loses_no_result() {
         "--out",
         out.to_str().unwrap(),
     ];
-    let lab = headpin(&arguments).env("TMPDIR", temporary.path()).spawn().unwrap();
-    wait_until("the children are there", || children(lab.id()).len() == 2);
+    let mut lab = headpin(&arguments).env("TMPDIR", temporary.path()).spawn().unwrap();
+    let mut says = BufReader::new(lab.stderr.take().unwrap());
+    let mut told = String::new();
+    while !told.contains("measuring") {
+        assert!(says.read_line(&mut told).unwrap() > 0, "{told}");
+    }
     fs::remove_dir(&out).unwrap();
     signal(lab.id(), "TERM");
-    let output = lab.wait_with_output().unwrap();
-    let told = told(&output);
-    assert_eq!(output.status.code(), Some(1), "{told}");
+    says.read_to_string(&mut told).unwrap();
+    assert_eq!(lab.wait().unwrap().code(), Some(1), "{told}");
     let kept = entries(temporary.path());
     assert!(
         kept.len() == 1 && told.contains(&format!("kept in {}", temporary.path().join(&kept[0]).display())),
@@ -207,6 +211,32 @@ fn rates_that_cannot_be_reached_are_told_with_what_was_reached() {
         }
         assert!(folder.path().join("head-smoke.json").exists(), "{told}");
     }
+}
+
+#[test]
+fn a_rate_of_connections_that_cannot_be_reached_is_told_and_whose_limit_it_was() {
+    let mut origin = headpin(&["upstream", "--listen", "127.0.0.1:0"]).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(origin.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    let target = line.trim().replace("listening on http", "ws");
+    let (code, told) = ran(headpin(&[
+        "load", "idle", &target, "-n", "500", "--rate", "5000000", "--hold", "0s",
+    ]));
+    assert_eq!(code, Some(0), "{told}");
+    assert!(
+        told.contains("5000000 connections a second were asked for and"),
+        "{told}"
+    );
+    assert!(
+        told.contains("lower --rate") || told.contains("more --threads"),
+        "{told}"
+    );
+    signal(origin.id(), "TERM");
+    assert!(origin.wait().unwrap().success());
+    let (code, told) = ran(headpin(&["load", "idle", &target, "--hold", "0s"]));
+    assert!(code == Some(1) && told.contains("start the target there"), "{told}");
 }
 
 #[test]

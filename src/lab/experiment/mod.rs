@@ -12,7 +12,8 @@ mod traffic;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use anyhow::ensure;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
 use super::children::{Stage, Toggles};
@@ -40,7 +41,7 @@ pub(super) struct Lab<'a> {
 /// is kept, and marked as partial.
 ///
 /// # Errors
-/// If not even the first run can begin, or too few files may be open for all.
+/// If not even the first run can begin, nothing was measured before it was stopped, or too few files may be open for all.
 ///
 /// # Cancel safety
 /// Dropped, every process is ended and the result is lost; cancel `stop` instead.
@@ -81,6 +82,10 @@ pub async fn run(scenario: &Scenario, stop: &CancellationToken, say: &dyn Fn(&st
         result.warnings.push(format!("the experiment ended early: {error:#}"));
     }
     if stop.is_cancelled() {
+        ensure!(
+            result.runs.iter().any(|run| !run.samples.is_empty()),
+            "stopped before anything was measured; there is no result"
+        );
         result.partial = true;
     }
     for run in &mut result.runs {
@@ -90,7 +95,7 @@ pub async fn run(scenario: &Scenario, stop: &CancellationToken, say: &dyn Fn(&st
             .map(|sample| (sample.seconds, sample.live_bytes()))
             .collect();
         run.growth = Line::through(&points);
-        if let Some(doubt) = run.load.slow_tunnels() {
+        if let Some(doubt) = run.load.slow_tunnels().filter(|_| run.cut_short.is_none()) {
             result.warnings.push(format!("{}: {doubt}", run.name()));
         }
         if let Some(why) = &run.cut_short {
@@ -127,23 +132,27 @@ impl Lab<'_> {
     /// Looks at the proxy every tick for `duration`. What goes wrong ends it and is noted.
     async fn watch(&self, stage: &mut Stage, observer: &Observer, duration: Duration, run: &mut Run) {
         let end = Instant::now() + duration;
-        let mut ticks = interval(self.scenario.common.tick);
+        let tick = self.scenario.common.tick;
+        let mut ticks = interval_at(Instant::now() + tick, tick);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         while run.cut_short.is_none() {
-            if self.stop.run_until_cancelled(ticks.tick()).await.is_none() {
+            if self.stop.is_cancelled() {
                 run.cut_short = Some("it was interrupted".to_owned());
                 break;
             }
-            match observer.sample().await {
+            // A proxy without its origin answers as well.
+            let sample = match (observer.sample().await, stage.failed()) {
+                (_, Some(error)) | (Err(error), None) => Err(error),
+                (Ok(sample), None) => Ok(sample),
+            };
+            match sample {
                 Ok(sample) => run.samples.push(sample),
-                Err(error) => {
-                    let error = stage.failed().unwrap_or(error);
-                    run.cut_short = Some(format!("{error:#}"));
-                }
+                Err(error) => run.cut_short = Some(format!("{error:#}")),
             }
             if Instant::now() >= end {
                 break;
             }
+            self.stop.run_until_cancelled(ticks.tick()).await;
         }
     }
 }
