@@ -1,7 +1,9 @@
 """Reload: the config file changes under open tunnels."""
 
 import asyncio
+import dataclasses
 import signal
+import ssl
 
 from cases.websocket import LANGUAGES, Tunnel, echoes
 from lib import proxies
@@ -55,6 +57,46 @@ async def hangup(context):
     await tunnel.close()
 
 
+async def mounted(context):
+    """As Kubernetes mounts them, config and certificate are swapped by one symlink; both come into force, open tunnels
+    live on, and the swap after that is seen as well."""
+    first, second, _ = context.world.pki.leaves
+    proxy = proxies.MountedHeadpin(context.world, "pin", context.upstream.port, first)
+    context = dataclasses.replace(context, proxy=proxy)
+    try:
+        await proxy.start()
+        tunnel = await Tunnel.open(context, "python", "echo")
+        await until(context, "heads_held", 2)
+        for policy, leaf in (("copy", second), ("pin", first)):
+            proxy.policy, proxy.leaf = policy, leaf
+            proxy.write_config()
+            await until(context, "head_policy", 1, policy=policy)
+            equal(await served(proxy), ssl.PEM_cert_to_DER_cert(leaf.cert.read_text()), "the certificate served")
+            await until(context, "heads_held", 0)
+            await echoes(tunnel, 1000)
+        await tunnel.close()
+        equal(await proxy.stop(), 0, "exit code")
+    finally:
+        if proxy.process:
+            proxy.process.kill()
+
+
+async def served(proxy):
+    """The certificate that a new connection is shown, as DER."""
+    tls = ssl.create_default_context()
+    tls.check_hostname = False
+    tls.verify_mode = ssl.CERT_NONE
+    _, writer = await asyncio.open_connection("127.0.0.1", proxy.port, ssl=tls)
+    certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    writer.transport.abort()
+    return certificate
+
+
 def groups():
-    cases = (Case("reload/flip", flip), Case("reload/fault", fault), Case("reload/hangup", hangup))
+    cases = (
+        Case("reload/flip", flip),
+        Case("reload/fault", fault),
+        Case("reload/hangup", hangup),
+        Case("reload/mounted", mounted),
+    )
     yield Group("reload", "pin", "node", cases)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import re
+import shutil
 import signal
 import socket
 import urllib.request
@@ -79,6 +80,45 @@ class Headpin:
         """A scrape, as text."""
         url = f"http://127.0.0.1:{self.admin_port}/metrics"
         return await asyncio.to_thread(scrape, url)
+
+
+class MountedHeadpin(Headpin):
+    """One whose config and certificate lie in a folder that changes as the kubelet changes a mounted ConfigMap or
+    Secret: each file is a symlink into `..data`, itself a symlink to a folder that holds one version of all files, and
+    a new version comes into force when `..data` is renamed over. The old folder goes away after that."""
+
+    def __init__(self, world, policy, upstream_port, leaf):
+        super().__init__(world, policy, upstream_port, {})
+        self.leaf = leaf
+        self.folder = world.place / f"mounted-{world.number()}"
+        self.path = self.folder / "headpin.toml"
+
+    def config(self):
+        lines = super().config().splitlines(keepends=True)
+        certificates = f"certificates = [{{ cert = {quote('tls.crt')}, key = {quote('tls.key')} }}]\n"
+        return "".join(certificates if line.startswith("certificates = ") else line for line in lines)
+
+    def write_config(self):
+        """Mounts the config and the leaf's certificate, or swaps both under a running proxy."""
+        files = {
+            "headpin.toml": self.config().encode(),
+            "tls.crt": self.leaf.cert.read_bytes(),
+            "tls.key": self.leaf.key.read_bytes(),
+        }
+        data = self.folder / "..data"
+        old = self.folder / data.readlink() if data.is_symlink() else None
+        version = self.folder / f"..version-{self.world.number()}"
+        version.mkdir(parents=True)
+        for name, content in files.items():
+            (version / name).write_bytes(content)
+        new_data = self.folder / "..data_tmp"
+        new_data.symlink_to(version.name)
+        new_data.rename(data)
+        if old is None:
+            for name in files:
+                (self.folder / name).symlink_to(f"..data/{name}")
+        else:
+            shutil.rmtree(old)
 
 
 def quote(value):
