@@ -7,7 +7,7 @@ use std::thread;
 use anyhow::{Context, bail};
 use clap::Args;
 use tokio::runtime::Builder;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -71,11 +71,13 @@ fn serve(command: ServeCommand) -> anyhow::Result<()> {
     // Signals and reloads; the workers have threads and runtimes of their own.
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let ended = runtime.block_on(async {
+        // Before anybody hears that it listens: a signal must find its handler.
+        let signals = Signals::listen()?;
         let running = app::start(config, path)?;
         if embedded {
             say_what_to_try(&running);
         }
-        attend(running).await
+        attend(running, signals).await
     })?;
     if ended.panicked > 0 {
         bail!("{} threads panicked; the log says why", ended.panicked);
@@ -83,12 +85,26 @@ fn serve(command: ServeCommand) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What the process is told from outside.
+struct Signals {
+    stop: StopSignals,
+    hangups: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            stop: StopSignals::listen()?,
+            hangups: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
 /// Follows signals and file changes until the proxy has ended.
-async fn attend(running: Running) -> anyhow::Result<Ended> {
+async fn attend(running: Running, signals: Signals) -> anyhow::Result<Ended> {
+    let Signals { mut stop, mut hangups } = signals;
     let (changed, mut changes) = mpsc::channel(1);
-    let mut hangups = signal(SignalKind::hangup())?;
     let mut watching = watch(&running, &changed);
-    let mut stop = StopSignals::listen()?;
     loop {
         let by_signal = tokio::select! {
             () = stop.asked() => break,

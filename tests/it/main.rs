@@ -14,5 +14,6 @@ mod lab_ends;
 mod lab_input;
 mod layers;
 mod leak;
+mod signals;
 mod support;
 mod tunnel;
