@@ -129,15 +129,20 @@ def placed(rows):
 
 
 def annotation(name, colour, expr, title):
-    """A mark on all panels where `expr` has a value."""
+    """A mark on all panels where `expr` has a value above 0.
+
+    Newer Grafanas ask `target`, older ones `expr` and `step`.
+    """
+    expr, least_step = expression(expr), "15s"
     return {
         "name": name,
         "datasource": DATASOURCE,
         "enable": True,
         "hide": False,
         "iconColor": colour,
-        "expr": expression(expr),
-        "step": "15s",
+        "target": {"refId": "Anno", "expr": expr, "interval": least_step},
+        "expr": expr,
+        "step": least_step,
         "titleFormat": title,
         "textFormat": "{{instance}}",
     }

@@ -361,11 +361,13 @@ ROWS = [
     ),
 ]
 
+# Over the rate interval, which grows with the time range, so that no flip falls between two steps.
 ANNOTATIONS = [
     {
         "name": f"Flip to {policy}",
         "colour": colour,
-        "expr": f'changes(headpin_head_policy{{@, policy="{policy}"}}[1m]) > 0 and headpin_head_policy{{@, policy="{policy}"}} == 1',
+        "expr": f'changes(headpin_head_policy{{@, policy="{policy}"}}[$__rate_interval]) > 0'
+        f' and headpin_head_policy{{@, policy="{policy}"}} == 1',
         "title": f"Head policy is {policy}",
     }
     for policy, colour in [("pin", "red"), ("copy", "green")]

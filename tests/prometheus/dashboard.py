@@ -31,8 +31,8 @@ def faults(dashboard):
     for panel, target in targets(dashboard):
         yield from (f"{panel['title']!r}, {target['expr']}: {fault}" for fault in _of_expression(target["expr"]))
     for each in dashboard["annotations"]["list"]:
-        if "expr" in each:
-            yield from (f"annotation {each['name']!r}: {fault}" for fault in _matchers(each["expr"]))
+        if "target" in each:
+            yield from (f"annotation {each['name']!r}: {fault}" for fault in _matchers(each["target"]["expr"]))
 
 
 def _of_dashboard(dashboard):
@@ -85,8 +85,9 @@ def _matchers(expression):
 
 def _of_expression(expression):
     yield from _matchers(expression)
-    for counter in re.finditer(r"(\w*\(?)\b\w+_(?:total|bucket)\{[^}]*\}(\S{0,18})", expression):
+    for counter in re.finditer(r"(\w*\(?)\b\w+_(?:total|bucket)\{[^}]*\}", expression):
         if counter[1] not in ("rate(", "irate(", "increase("):
             yield f"target-counter-agg: {counter[0]}"
-        if not counter[2].startswith("[$__rate_interval]"):
-            yield f"target-rate-interval: {counter[0]}"
+    for interval in re.findall(r"\[([^\]]*)\]", expression):
+        if interval != "$__rate_interval":
+            yield f"target-rate-interval: [{interval}]"

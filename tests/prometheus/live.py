@@ -45,8 +45,8 @@ def queries(board, rules):
         kind = "query" if target["instant"] else "query_range"
         yield f"panel {panel['title']!r}: {target['expr']}", kind, filled(target["expr"])
     for each in board["annotations"]["list"]:
-        if "expr" in each:
-            yield f"annotation {each['name']!r}", "query_range", filled(each["expr"])
+        if "target" in each:
+            yield f"annotation {each['name']!r}", "query_range", filled(each["target"]["expr"])
     for rule in rules:
         if rule["type"] == "recording":
             yield f"recording rule {rule['name']}", "query", rule["name"]
