@@ -93,8 +93,11 @@ pub struct Metrics {
     pub upstream_server_up: IntGaugeVec,
     pub config_reloads_total: Labelled<ReloadResult, IntCounter>,
     pub config_last_applied_timestamp_seconds: Gauge,
+    pub config_last_reload_successful: IntGauge,
+    pub certificate_expiry_timestamp_seconds: Gauge,
     pub draining: IntGauge,
     pub memory_bytes: Labelled<MemoryPart, IntGauge>,
+    pub memory_limit_bytes: IntGauge,
     pub memory_usage_trend_ratio: Gauge,
     workers: WorkerSum,
 }
@@ -176,11 +179,23 @@ impl Metrics {
                 "config_last_applied_timestamp_seconds",
                 "When the config in force was applied.",
             )?,
+            config_last_reload_successful: r.gauge(
+                "config_last_reload_successful",
+                "0 from a refused reload until one is applied: the file on disk is faulty, an older one is in force.",
+            )?,
+            certificate_expiry_timestamp_seconds: r.float_gauge(
+                "certificate_expiry_timestamp_seconds",
+                "When the first of the certificates in force ends to be valid, those of the chains included.",
+            )?,
             draining: r.gauge("draining", "1 from the start of a drain.")?,
             memory_bytes: r.gauges(
                 "memory_bytes",
                 "What the process's memory is made of; see docs.",
                 "part",
+            )?,
+            memory_limit_bytes: r.gauge(
+                "memory_limit_bytes",
+                "The least of the machine's memory and the limits of the process's cgroups.",
             )?,
             memory_usage_trend_ratio: r.float_gauge(
                 "memory_usage_trend_ratio",

@@ -1,6 +1,7 @@
 //! What the process's memory is made of, and whether it grows.
 
 mod allocator;
+mod limit;
 mod process;
 mod trend;
 
@@ -8,6 +9,7 @@ use crate::labels::{Label, MemoryPart, SlabClass};
 use crate::metrics::Metrics;
 
 pub use allocator::AllocatorNumbers;
+pub use limit::limit_bytes;
 pub use process::resident_bytes;
 pub use trend::{Trend, TrendReport};
 
@@ -25,6 +27,9 @@ pub fn refresh(metrics: &Metrics, trend: &Trend) {
     }
     if let Some(resident) = resident_bytes() {
         set(MemoryPart::Resident, resident);
+    }
+    if let Some(limit) = limit_bytes() {
+        metrics.memory_limit_bytes.set(i64::try_from(limit).unwrap_or(i64::MAX));
     }
     let slabs: i64 = SlabClass::VARIANTS
         .iter()

@@ -56,15 +56,16 @@ impl Settings {
         acceptor: &TlsAcceptor,
         metrics: &Arc<Metrics>,
     ) -> Result<Self, ReloadError> {
-        let tls = if config.tls.certificates.is_empty() {
-            acceptor.self_signed(&config.tls)
+        let certificates = if config.tls.certificates.is_empty() {
+            acceptor.self_signed()
         } else {
             acceptor.load(&config.tls)?
         };
         let client = client_config(&config.upstream, acceptor.provider())?;
         let dialer = Dialer::new(&config.upstream, config.server.keepalive, client, Arc::clone(metrics));
         Ok(Self {
-            tls,
+            first_expiry: certificates.first_expiry(),
+            tls: acceptor.with_certificates(&config.tls, certificates),
             dialer: Arc::new(dialer),
             config,
             generation,
@@ -87,7 +88,7 @@ impl Reloader {
     /// For the file at `path`, which the settings in force came from.
     #[must_use]
     pub fn new(path: Option<PathBuf>, acceptor: TlsAcceptor, shared: Arc<Shared>, policy: Arc<PolicySwitch>) -> Self {
-        note_applied(&shared.metrics);
+        note_applied(&shared);
         Self {
             path,
             acceptor,
@@ -121,11 +122,12 @@ impl Reloader {
     pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
         let _one_at_a_time = self.running.lock().await;
         let result = self.try_reload().await;
-        let reloads = &self.shared.metrics.config_reloads_total;
+        let metrics = &self.shared.metrics;
+        let reloads = &metrics.config_reloads_total;
         match &result {
             Ok(Reloaded { needs_restart, .. }) => {
                 reloads[ReloadResult::Applied].inc();
-                note_applied(&self.shared.metrics);
+                note_applied(&self.shared);
                 if needs_restart.is_empty() {
                     tracing::info!("config reloaded");
                 } else {
@@ -137,6 +139,7 @@ impl Reloader {
             }
             Err(error) => {
                 reloads[ReloadResult::Refused].inc();
+                metrics.config_last_reload_successful.set(0);
                 tracing::error!(
                     error = error as &dyn std::error::Error,
                     "config not reloaded, nothing has changed"
@@ -162,7 +165,11 @@ impl Reloader {
     }
 }
 
-fn note_applied(metrics: &Metrics) {
+fn note_applied(shared: &Shared) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let metrics = &shared.metrics;
     metrics.config_last_applied_timestamp_seconds.set(now.as_secs_f64());
+    metrics.config_last_reload_successful.set(1);
+    let expiry = shared.settings.load().first_expiry;
+    metrics.certificate_expiry_timestamp_seconds.set(expiry as f64);
 }

@@ -18,6 +18,8 @@ pub struct Settings {
     pub config: Config,
     /// Certificates and versions for new connections.
     pub tls: Arc<ServerConfig>,
+    /// When the first of the certificates ends to be valid, in seconds since 1970.
+    pub first_expiry: i64,
     /// The upstream's servers.
     pub dialer: Arc<Dialer>,
     /// Counts the snapshots; the key of the pools of upstream connections.

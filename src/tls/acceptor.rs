@@ -45,23 +45,21 @@ impl TlsAcceptor {
     ///
     /// # Errors
     /// When one of them cannot be used.
-    pub fn load(&self, config: &TlsConfig) -> Result<Arc<ServerConfig>, CertificateError> {
-        let certificates = CertificateTable::load(&config.certificates, &self.provider)?;
-        Ok(self.with_certificates(config, certificates))
+    pub fn load(&self, config: &TlsConfig) -> Result<CertificateTable, CertificateError> {
+        CertificateTable::load(&config.certificates, &self.provider)
     }
 
-    /// A server config with a certificate made now, for [`DEVELOPMENT_NAMES`].
+    /// A certificate made now, for [`DEVELOPMENT_NAMES`].
     ///
     /// # Panics
     /// When the system has no randomness to give; it had some for the ticket keys.
     #[must_use]
-    pub fn self_signed(&self, config: &TlsConfig) -> Arc<ServerConfig> {
+    pub fn self_signed(&self) -> CertificateTable {
         let made = rcgen::generate_simple_self_signed(DEVELOPMENT_NAMES.map(String::from).to_vec())
             .expect("the names are valid and there is randomness");
         let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
-        let certificates = CertificateTable::single(vec![made.cert.der().clone()], key, &self.provider)
-            .expect("the key was made for the certificate");
-        self.with_certificates(config, certificates)
+        CertificateTable::single(vec![made.cert.der().clone()], key, &self.provider)
+            .expect("the key was made for the certificate")
     }
 
     /// A server config that serves `certificates`.

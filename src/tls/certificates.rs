@@ -8,6 +8,8 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use x509_parser::error::X509Error;
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::pem::{self, PemError};
 use crate::config::CertificateFiles;
@@ -39,6 +41,15 @@ pub enum CertificateError {
         #[source]
         source: webpki::Error,
     },
+    /// A certificate of the chain is no X.509.
+    #[error("{} holds a certificate of which nobody can tell how long it is valid", cert.display())]
+    Validity {
+        /// The certificate chain.
+        cert: PathBuf,
+        /// What the parser says.
+        #[source]
+        source: X509Error,
+    },
     /// The list is empty.
     #[error("no certificate is configured")]
     None,
@@ -50,6 +61,8 @@ pub struct CertificateTable {
     /// Lower-case names, wildcards as `*.example.org`.
     by_name: HashMap<String, Arc<CertifiedKey>>,
     default: Arc<CertifiedKey>,
+    /// End of validity of the one that ends first, in seconds since 1970; chains included.
+    first_expiry: i64,
 }
 
 impl CertificateTable {
@@ -60,12 +73,18 @@ impl CertificateTable {
     pub fn load(files: &[CertificateFiles], provider: &CryptoProvider) -> Result<Self, CertificateError> {
         let mut by_name = HashMap::new();
         let mut default = None;
+        let mut first_expiry = i64::MAX;
         for CertificateFiles { cert, key } in files {
             let chain = pem::certificates(cert)?;
             let names = names(&chain[0]).map_err(|source| CertificateError::Names {
                 cert: cert.clone(),
                 source,
             })?;
+            let expiry = expiry(&chain).map_err(|source| CertificateError::Validity {
+                cert: cert.clone(),
+                source,
+            })?;
+            first_expiry = first_expiry.min(expiry);
             let certified =
                 certify(chain, pem::private_key(key)?, provider).map_err(|source| CertificateError::Pair {
                     cert: cert.clone(),
@@ -81,6 +100,7 @@ impl CertificateTable {
         Ok(Self {
             by_name,
             default: default.ok_or(CertificateError::None)?,
+            first_expiry,
         })
     }
 
@@ -93,10 +113,20 @@ impl CertificateTable {
         key: PrivateKeyDer<'static>,
         provider: &CryptoProvider,
     ) -> Result<Self, rustls::Error> {
+        // Callers made the certificate themselves; one that cannot be read counts as one that does not expire.
+        let first_expiry = expiry(&chain).unwrap_or(i64::MAX);
         Ok(Self {
             by_name: HashMap::new(),
+            first_expiry,
             default: Arc::new(certify(chain, key, provider)?),
         })
+    }
+
+    /// When the first of the certificates, those of the authorities in the chains included, ends to be valid: seconds
+    /// since 1970.
+    #[must_use]
+    pub fn first_expiry(&self) -> i64 {
+        self.first_expiry
     }
 
     fn choose(&self, server_name: Option<&str>) -> Arc<CertifiedKey> {
@@ -126,6 +156,14 @@ fn certify(
 fn names(certificate: &CertificateDer<'_>) -> Result<Vec<String>, webpki::Error> {
     let parsed = webpki::EndEntityCert::try_from(certificate)?;
     Ok(parsed.valid_dns_names().map(str::to_ascii_lowercase).collect())
+}
+
+/// End of validity of the certificate of the chain that ends first, in seconds since 1970.
+fn expiry(chain: &[CertificateDer<'_>]) -> Result<i64, X509Error> {
+    chain.iter().try_fold(i64::MAX, |first, certificate| {
+        let (_, parsed) = X509Certificate::from_der(certificate).map_err(X509Error::from)?;
+        Ok(first.min(parsed.validity().not_after.timestamp()))
+    })
 }
 
 #[cfg(test)]
@@ -177,5 +215,38 @@ mod tests {
             .expect_err("they do not match")
             .to_string();
         assert!(error.contains("0.pem") && error.contains("1-key.pem"), "{error}");
+    }
+
+    #[test]
+    fn the_first_expiry_is_that_of_any_certificate_of_any_chain() {
+        let until = |day: i64| {
+            let mut params = rcgen::CertificateParams::new(["a.test".to_owned()]).unwrap();
+            params.not_after = rcgen::date_time_ymd(2030, 1, 1) + std::time::Duration::from_secs(86400 * day as u64);
+            let key = rcgen::KeyPair::generate().unwrap();
+            (params.self_signed(&key).unwrap(), key)
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let (late, late_key) = until(9);
+        let (leaf, leaf_key) = until(6);
+        let (authority, _) = until(3);
+        let files = [
+            CertificateFiles {
+                cert: file("late.pem", &late.pem()),
+                key: file("late-key.pem", &late_key.serialize_pem()),
+            },
+            CertificateFiles {
+                cert: file("chain.pem", &(leaf.pem() + &authority.pem())),
+                key: file("chain-key.pem", &leaf_key.serialize_pem()),
+            },
+        ];
+        let provider = rustls::crypto::aws_lc_rs::default_provider();
+        let table = CertificateTable::load(&files, &provider).unwrap();
+        // 2030-01-04, from `date -ud 2030-01-04 +%s`.
+        assert_eq!(table.first_expiry(), 1_893_715_200);
     }
 }

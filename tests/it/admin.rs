@@ -111,6 +111,14 @@ async fn a_reload_changes_the_policy_and_a_bad_file_changes_nothing() {
         ),
         (1, 1)
     );
+    assert_eq!(
+        proxy.metrics.config_last_reload_successful.get(),
+        0,
+        "until a file is applied"
+    );
+    proxy.write_config(&servers, HeadPolicy::Pin, SETTINGS);
+    assert_eq!(proxy.admin("POST", "/api/reload", "").await.0, 200);
+    assert_eq!(proxy.metrics.config_last_reload_successful.get(), 1);
     tunnel.echo(b"alive").await;
     drop(tunnel);
     crate::support::proxy::all_gone(&proxy.metrics).await;

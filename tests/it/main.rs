@@ -14,6 +14,7 @@ mod lab_ends;
 mod lab_input;
 mod layers;
 mod leak;
+mod metrics_reference;
 mod signals;
 mod support;
 mod tunnel;
