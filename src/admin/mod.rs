@@ -13,6 +13,7 @@
 //! | `POST /api/reload` | reads the config file again |
 //! | `POST /api/drain` | begins the drain |
 
+mod guard;
 mod inspect;
 mod probes;
 mod routes;
@@ -28,6 +29,7 @@ use prometheus::Registry;
 use tokio::runtime::Builder;
 use tokio::time::interval;
 
+use crate::config::AdminHost;
 use crate::memory::Trend;
 use crate::metrics::Metrics;
 use crate::proxy::{Life, LifePhase, PolicySwitch, Reloader, Workers};
@@ -52,6 +54,8 @@ pub struct AdminState {
     pub reloader: Arc<Reloader>,
     /// For `/readyz` and `/api/drain`.
     pub life: Life,
+    /// The names that requests may come by, besides `localhost` and addresses.
+    pub hosts: Arc<[AdminHost]>,
 }
 
 /// Starts the admin thread.

@@ -1,13 +1,21 @@
 //! Which path is answered by what.
 
+use std::sync::Arc;
+
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, StatusCode, Uri};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, http::header};
 use serde_json::json;
 
+use super::guard::guard;
 use super::{AdminState, inspect, probes, steer};
+
+/// Most that a body may have; the largest that means something has 23 bytes.
+pub(super) const MAX_BODY_BYTES: usize = 4096;
 
 /// Body of an error: what is wrong and what to do.
 pub(super) fn problem(status: StatusCode, error: impl Into<String>) -> Response {
@@ -28,6 +36,8 @@ pub(super) fn router(state: AdminState) -> Router {
         .route("/api/drain", post(steer::drain))
         .method_not_allowed_fallback(wrong_method)
         .fallback(unknown)
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(from_fn_with_state(Arc::clone(&state.hosts), guard))
         .with_state(state)
 }
 

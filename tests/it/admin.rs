@@ -70,13 +70,125 @@ async fn what_is_wrong_with_a_request_is_said() {
             "{answer}"
         );
     }
-    assert_eq!(proxy.admin("POST", "/api/head_policy", "").await.0, 405);
-    assert_eq!(proxy.admin("GET", "/api/nothing", "").await.0, 404);
+    let (status, answer) = proxy.admin("PUT", "/api/head_policy", &" ".repeat(5000)).await;
+    assert_eq!(status, 413, "{answer}");
+    let error = json(&answer)["error"].as_str().unwrap().to_owned();
+    assert!(
+        error.contains("4096 bytes") && error.contains(r#"{"head_policy": "copy"}"#),
+        "{error}"
+    );
+    for (method, path) in [
+        ("POST", "/api/head_policy"),
+        ("GET", "/api/drain"),
+        ("GET", "/api/reload"),
+        ("DELETE", "/api/slabs"),
+        ("POST", "/metrics"),
+        ("PUT", "/"),
+    ] {
+        let (status, answer) = proxy.admin(method, path, "").await;
+        assert_eq!(status, 405, "{method} {path}: {answer}");
+        assert!(json(&answer)["error"].as_str().unwrap().contains(method), "{answer}");
+    }
+    let (status, answer) = proxy.admin("GET", "/api/nothing", "").await;
+    assert_eq!(status, 404);
+    assert!(
+        json(&answer)["error"].as_str().unwrap().contains("/api/nothing"),
+        "{answer}"
+    );
     let (status, policy) = proxy.admin("GET", "/api/head_policy", "").await;
     assert_eq!(
         (status, json(&policy)),
         (200, serde_json::json!({ "head_policy": "copy" }))
     );
+    proxy.stop().await;
+}
+
+/// What a page of others can make a browser send: by a name that resolves here, from another origin, without an origin.
+#[tokio::test]
+async fn requests_from_elsewhere_are_refused_and_change_nothing() {
+    let origin = Origin::demo().await;
+    let proxy = Proxy::start(&origin, HeadPolicy::Copy, SETTINGS);
+    let own = proxy.admin;
+    let port = own.port();
+    let pin = r#"{"head_policy": "pin"}"#;
+    for (headers, named) in [
+        (format!("Host: evil.example:{port}"), "evil.example"),
+        (format!("Host: {own}\r\nOrigin: https://evil.example"), "evil.example"),
+        (format!("Host: {own}\r\nOrigin: http://127.0.0.1:1"), "127.0.0.1:1"),
+        (format!("Host: {own}\r\nOrigin: null"), "null"),
+        (
+            format!("Host: {own}\r\nSec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: no-cors"),
+            "another site",
+        ),
+    ] {
+        for (method, path) in [
+            ("PUT", "/api/head_policy"),
+            ("POST", "/api/drain"),
+            ("GET", "/api/slabs"),
+            ("GET", "/"),
+        ] {
+            let answer = proxy.admin_with(method, path, &headers, pin).await;
+            assert_eq!(answer.status, 403, "{headers}: {method} {path}");
+            let error = json(&answer.body)["error"].as_str().unwrap().to_owned();
+            assert!(error.contains(named) && error.contains("admin.hosts"), "{error}");
+        }
+    }
+    assert_eq!(proxy.running.policy.get().await, HeadPolicy::Copy);
+    assert_eq!(proxy.admin("GET", "/readyz", "").await.0, 200);
+    for headers in [
+        format!("Host: {own}\r\nOrigin: http://{own}"),
+        format!("Host: localhost:{port}\r\nOrigin: http://localhost:{port}"),
+        "Host: 192.0.2.1:80".to_owned(),
+    ] {
+        assert_eq!(
+            proxy.admin_with("PUT", "/api/head_policy", &headers, pin).await.status,
+            200,
+            "{headers}"
+        );
+    }
+    proxy.stop().await;
+}
+
+/// As Prometheus and probes ask in a network of containers, by a name that the config does not know.
+#[tokio::test]
+async fn metrics_and_probes_are_answered_by_every_name() {
+    let origin = Origin::demo().await;
+    let proxy = Proxy::start(&origin, HeadPolicy::Copy, SETTINGS);
+    for path in ["/metrics", "/livez", "/readyz"] {
+        assert_eq!(
+            proxy.admin_with("GET", path, "Host: headpin:9900", "").await.status,
+            200,
+            "{path}"
+        );
+    }
+    assert_eq!(
+        proxy
+            .admin_with("GET", "/api/memory", "Host: headpin:9900", "")
+            .await
+            .status,
+        403
+    );
+    proxy.stop().await;
+}
+
+#[tokio::test]
+async fn names_of_the_config_are_answered() {
+    let origin = Origin::demo().await;
+    let settings =
+        format!("{SETTINGS}\n[admin]\nlisten = \"127.0.0.1:0\"\nhosts = [\"headpin\", \"headpin.internal:9900\"]");
+    let proxy = Proxy::start(&origin, HeadPolicy::Copy, &settings);
+    for (host, expected) in [
+        ("headpin", 200),
+        ("headpin:1234", 200),
+        ("headpin.internal:9900", 200),
+        ("headpin.internal:1234", 403),
+        ("headpin.example", 403),
+    ] {
+        let answer = proxy
+            .admin_with("GET", "/api/memory", &format!("Host: {host}"), "")
+            .await;
+        assert_eq!(answer.status, expected, "{host}: {}", answer.body);
+    }
     proxy.stop().await;
 }
 
