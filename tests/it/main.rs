@@ -12,5 +12,7 @@ mod heads;
 mod lab;
 mod layers;
 mod leak;
+#[cfg(feature = "peers")]
+mod page;
 mod support;
 mod tunnel;

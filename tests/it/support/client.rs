@@ -175,6 +175,16 @@ pub struct Answer {
     pub body: String,
 }
 
+/// Whether the response has all the bytes that its `Content-Length` promises.
+fn is_complete(response: &[u8]) -> bool {
+    let Some(end) = response.windows(4).position(|window| window == b"\r\n\r\n") else {
+        return false;
+    };
+    let head = String::from_utf8_lossy(&response[..end]).to_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
+    length.is_some_and(|length| response.len() >= end + 4 + length.trim().parse::<usize>().unwrap())
+}
+
 /// The same with headers of the caller's choice, `Host` among them.
 pub async fn exchange(address: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -> Answer {
     let mut stream = TcpStream::connect(address).await.unwrap();
@@ -184,12 +194,8 @@ pub async fn exchange(address: SocketAddr, method: &str, path: &str, headers: &s
     );
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut response = Vec::new();
-    // A reset after the answer, because not all was read, takes nothing from the answer.
-    while let Ok(read) = stream.read_buf(&mut response).await {
-        if read == 0 {
-            break;
-        }
-    }
+    // Not every server closes as it is asked to, and a reset after the answer takes nothing from it.
+    while !is_complete(&response) && stream.read_buf(&mut response).await.unwrap_or(0) > 0 {}
     let response = String::from_utf8(response).unwrap();
     let (head, body) = response.split_once("\r\n\r\n").expect("a response");
     Answer {
