@@ -64,3 +64,29 @@ fn send(viewers: &mut Vec<Viewer>, frame: &Bytes) {
         }
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    #[test]
+    fn a_viewer_that_does_not_keep_up_loses_its_seat_and_others_keep_theirs() {
+        let seats = Arc::new(Semaphore::new(2));
+        let seat = || Arc::clone(&seats).try_acquire_owned().unwrap();
+        let (slow, mut unread) = mpsc::channel(1);
+        let (quick, mut read) = mpsc::channel(1);
+        let mut viewers = [slow, quick].map(|frames| Viewer { frames, _seat: seat() }).into();
+        for frame in ["one", "two"] {
+            send(&mut viewers, &Bytes::from_static(frame.as_bytes()));
+            assert_eq!(read.try_recv().unwrap(), frame);
+        }
+        assert_eq!((viewers.len(), seats.available_permits()), (1, 1));
+        // It gets what was for it, then the end.
+        assert_eq!(unread.try_recv().unwrap(), "one");
+        assert_eq!(unread.try_recv(), Err(mpsc::error::TryRecvError::Disconnected));
+    }
+}
