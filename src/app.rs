@@ -117,6 +117,7 @@ pub fn start(config: Config, path: Option<PathBuf>) -> Result<Running, StartErro
         listeners.push(listener);
     }
     let admin_listen = config.admin.listen;
+    let hosts = config.admin.hosts.as_slice().into();
     let listen_error = |source| StartError::Listen {
         address: admin_listen,
         key: "admin.listen",
@@ -156,6 +157,7 @@ pub fn start(config: Config, path: Option<PathBuf>) -> Result<Running, StartErro
         policy: Arc::clone(&policy),
         reloader: Arc::clone(&reloader),
         life: life.clone(),
+        hosts,
     };
     let admin = admin::start(admin_listener, state).map_err(StartError::Thread)?;
     tracing::info!(role = "proxy", %address, "listening");

@@ -22,6 +22,19 @@ pub fn tune(socket: &TcpStream, keepalive: Option<Duration>) -> io::Result<()> {
     Ok(())
 }
 
+/// Ends the connection when what was sent over it has not been taken for `patience` (`TCP_USER_TIMEOUT`, RFC 5482), be it
+/// that the peer is gone or that it does not read.
+///
+/// # Errors
+/// As [`tune`].
+pub fn give_up_after(socket: &TcpStream, patience: Duration) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    SockRef::from(socket).set_tcp_user_timeout(Some(patience))?;
+    #[cfg(not(target_os = "linux"))]
+    let _ = (socket, patience);
+    Ok(())
+}
+
 /// A listener that shares its port with the other workers' listeners (`SO_REUSEPORT`): the kernel spreads connections
 /// over them. Non-blocking.
 ///

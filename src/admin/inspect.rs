@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::AdminState;
 use super::routes::problem;
+use crate::labels::SlabClass;
 use crate::memory::{self, AllocatorNumbers};
 use crate::proxy::{ConnectionReport, NoWorkers, WorkerCensus};
 use crate::slab::SlabReport;
@@ -48,11 +49,32 @@ pub(super) async fn connections(State(state): State<AdminState>) -> Result<Json<
 }
 
 pub(super) async fn memory(State(state): State<AdminState>) -> Json<Value> {
-    Json(json!({
-        "resident_bytes": memory::resident_bytes(),
-        "allocator": AllocatorNumbers::read(),
+    Json(composition(&state))
+}
+
+/// What `/api/memory` answers and the live page shows.
+pub(super) fn composition(state: &AdminState) -> Value {
+    let resident = memory::resident_bytes();
+    let allocator = AllocatorNumbers::read();
+    let live: i64 = SlabClass::ALL
+        .iter()
+        .map(|class| state.metrics.slab_live_bytes[*class].get())
+        .sum();
+    let pinned: i64 = SlabClass::ALL
+        .iter()
+        .map(|class| state.metrics.slab_pinned_bytes[*class].get())
+        .sum();
+    let resident_bytes = resident.unwrap_or(0);
+    let slabs = u64::try_from(live).unwrap_or(0).min(resident_bytes);
+    let slack = allocator.map_or(0, |numbers| numbers.resident.saturating_sub(numbers.allocated));
+    let slack = slack.min(resident_bytes - slabs);
+    json!({
+        "resident_bytes": resident,
+        "parts": { "slabs": slabs, "allocator_slack": slack, "other": resident_bytes - slabs - slack },
+        "slabs": { "live_bytes": live, "pinned_bytes": pinned },
+        "allocator": allocator,
         "trend": state.trend.report(),
-    }))
+    })
 }
 
 async fn census(state: &AdminState) -> Result<impl Iterator<Item = WorkerCensus>, NoWorkers> {

@@ -2,7 +2,8 @@
 //!
 //! | endpoint | what |
 //! | --- | --- |
-//! | `GET /` | this list |
+//! | `GET /` | the live page for a browser, else this list |
+//! | `GET /api/events` | what the live page shows, as server-sent events |
 //! | `GET /metrics` | every series, for Prometheus |
 //! | `GET /livez` | 200 while the process runs |
 //! | `GET /readyz` | 200 while it accepts connections, 503 once it drains |
@@ -13,7 +14,10 @@
 //! | `POST /api/reload` | reads the config file again |
 //! | `POST /api/drain` | begins the drain |
 
+mod events;
+mod guard;
 mod inspect;
+mod page;
 mod probes;
 mod routes;
 mod steer;
@@ -24,16 +28,21 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use axum::serve::ListenerExt as _;
 use prometheus::Registry;
 use tokio::runtime::Builder;
 use tokio::time::interval;
 
+use crate::config::AdminHost;
 use crate::memory::Trend;
 use crate::metrics::Metrics;
 use crate::proxy::{Life, LifePhase, PolicySwitch, Reloader, Workers};
+use crate::sockets;
 
 /// How often memory is sampled for the trend, traffic or not.
 const TREND_TICK: Duration = Duration::from_secs(60);
+/// How long a client of the admin endpoints may leave what was sent to it untaken.
+const CLIENT_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What the endpoints work with.
 #[derive(Debug, Clone)]
@@ -52,6 +61,8 @@ pub struct AdminState {
     pub reloader: Arc<Reloader>,
     /// For `/readyz` and `/api/drain`.
     pub life: Life,
+    /// The names that requests may come by, besides `localhost` and addresses.
+    pub hosts: Arc<[AdminHost]>,
 }
 
 /// Starts the admin thread.
@@ -74,7 +85,19 @@ async fn serve(listener: TcpListener, state: AdminState) {
         }
     };
     let (life, trend) = (state.life.clone(), Arc::clone(&state.trend));
-    let endpoints = axum::serve(listener, routes::router(state));
+    // A viewer who reads no more, or is no longer there, is not waited for.
+    let listener = listener.tap_io(|socket| {
+        if let Err(error) = sockets::give_up_after(socket, CLIENT_PATIENCE) {
+            tracing::debug!(%error, "an admin client is gone at once");
+        }
+    });
+    let (entrance, viewers) = events::entrance();
+    let endpoints = axum::serve(listener, routes::router(state.clone(), entrance));
+    let showing = async {
+        events::produce(viewers, state).await;
+        // The workers have ended; the phase says so next.
+        std::future::pending::<()>().await;
+    };
     let mut ticks = interval(TREND_TICK);
     let sampling = async {
         loop {
@@ -90,6 +113,7 @@ async fn serve(listener: TcpListener, state: AdminState) {
             }
         }
         () = sampling => {}
+        () = showing => {}
         () = life.entered(LifePhase::Ended) => {}
     }
 }

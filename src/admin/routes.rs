@@ -1,22 +1,33 @@
 //! Which path is answered by what.
 
+use std::sync::Arc;
+
 use axum::Router;
-use axum::http::{Method, StatusCode, Uri};
+use axum::extract::DefaultBodyLimit;
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, http::header};
 use serde_json::json;
 
-use super::{AdminState, inspect, probes, steer};
+use super::events::{self, Entrance};
+use super::guard::guard;
+use super::{AdminState, inspect, page, probes, steer};
+
+/// Most that a body may have; the largest that means something has 23 bytes.
+pub(super) const MAX_BODY_BYTES: usize = 4096;
 
 /// Body of an error: what is wrong and what to do.
 pub(super) fn problem(status: StatusCode, error: impl Into<String>) -> Response {
     (status, Json(json!({ "error": error.into() }))).into_response()
 }
 
-pub(super) fn router(state: AdminState) -> Router {
+pub(super) fn router(state: AdminState, entrance: Entrance) -> Router {
     Router::new()
         .route("/", get(index))
+        .route("/page/{file}", get(page::file))
+        .route("/api/events", get(events::events).with_state(entrance))
         .route("/metrics", get(inspect::metrics))
         .route("/livez", get(probes::live))
         .route("/readyz", get(probes::ready))
@@ -28,25 +39,38 @@ pub(super) fn router(state: AdminState) -> Router {
         .route("/api/drain", post(steer::drain))
         .method_not_allowed_fallback(wrong_method)
         .fallback(unknown)
+        .layer(map_response(page::harden))
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(from_fn_with_state(Arc::clone(&state.hosts), guard))
         .with_state(state)
 }
 
-async fn index() -> impl IntoResponse {
+/// A browser gets the live page, curl a list; HEAD and If-None-Match as usual.
+async fn index(headers: HeaderMap) -> Response {
+    if page::is_wanted(&headers) {
+        return page::document(&headers);
+    }
     let text = concat!(
         "headpin ",
         env!("CARGO_PKG_VERSION"),
         "\n\n",
+        "GET  /                   the live page, in a browser\n",
         "GET  /metrics            every series, for Prometheus\n",
         "GET  /livez /readyz      probes\n",
         "GET  /api/slabs          every live slab and who pins it\n",
         "GET  /api/connections    every connection\n",
         "GET  /api/memory         allocator, resident set, usage trend\n",
+        "GET  /api/events         what the live page shows, as server-sent events\n",
         "GET  /api/head_policy    the policy in force\n",
         "PUT  /api/head_policy    {\"head_policy\": \"copy\"} or {\"head_policy\": \"pin\"}\n",
         "POST /api/reload         read the config file again\n",
         "POST /api/drain          stop accepting, close every tunnel with 1001, exit\n",
     );
-    ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text)
+    let headers = [
+        (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
+        (header::VARY, "Accept"),
+    ];
+    (headers, text).into_response()
 }
 
 async fn wrong_method(method: Method, uri: Uri) -> Response {

@@ -3,15 +3,19 @@
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::AdminState;
-use super::routes::problem;
+use super::routes::{MAX_BODY_BYTES, problem};
 use crate::labels::HeadPolicy;
 use crate::proxy::{LifePhase, NoWorkers, ReloadError};
+
+/// For error messages.
+const ACCEPTED: &str = r#"the body must be {"head_policy": "copy"} or {"head_policy": "pin"}"#;
 
 /// What `PUT /api/head_policy` takes.
 #[derive(Debug, Deserialize)]
@@ -24,7 +28,11 @@ pub(super) async fn head_policy(State(state): State<AdminState>) -> Response {
     Json(json!({ "head_policy": state.policy.get().await })).into_response()
 }
 
-pub(super) async fn set_head_policy(State(state): State<AdminState>, body: Bytes) -> Response {
+pub(super) async fn set_head_policy(State(state): State<AdminState>, body: Result<Bytes, BytesRejection>) -> Response {
+    let body = match body {
+        Ok(body) => body,
+        Err(rejection) => return unreadable(&rejection),
+    };
     let wanted = serde_json::from_slice::<Wanted>(&body).map_err(|error| error.to_string());
     let policy = wanted.and_then(|wanted| wanted.head_policy.parse::<HeadPolicy>().map_err(|e| e.to_string()));
     match policy {
@@ -32,11 +40,18 @@ pub(super) async fn set_head_policy(State(state): State<AdminState>, body: Bytes
             Ok(released) => Json(json!({ "head_policy": policy, "released_heads": released })).into_response(),
             Err(error) => error.into_response(),
         },
-        Err(why) => problem(
-            StatusCode::BAD_REQUEST,
-            format!("{why}; the body must be {{\"head_policy\": \"copy\"}} or {{\"head_policy\": \"pin\"}}"),
-        ),
+        Err(why) => problem(StatusCode::BAD_REQUEST, format!("{why}; {ACCEPTED}")),
     }
+}
+
+/// The body is too large, or broke off.
+fn unreadable(rejection: &BytesRejection) -> Response {
+    let status = rejection.status();
+    let why = match status {
+        StatusCode::PAYLOAD_TOO_LARGE => format!("the body is larger than {MAX_BODY_BYTES} bytes"),
+        _ => rejection.body_text(),
+    };
+    problem(status, format!("{why}; {ACCEPTED}"))
 }
 
 pub(super) async fn reload(State(state): State<AdminState>) -> Response {

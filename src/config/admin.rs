@@ -1,8 +1,9 @@
-//! `[admin]`: where metrics, health and the live page are served.
+//! `[admin]`: where metrics, health and the live page are served, and under which names.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use super::printer::Printer;
+use super::admin_host::AdminHost;
+use super::printer::{Printer, quote};
 use super::section::Section;
 
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9900);
@@ -13,11 +14,18 @@ pub struct AdminConfig {
     /// Where the admin server listens. Default loopback: whoever reaches it can drain the proxy and change its head
     /// policy. Takes effect at start.
     pub listen: SocketAddr,
+    /// The host names that requests may come by, besides `localhost` and IP addresses, each with any port if it names
+    /// none. Default empty. Any other name is refused, so that no page of others reaches this server through a name
+    /// that it makes resolve here. Takes effect at start.
+    pub hosts: Vec<AdminHost>,
 }
 
 impl Default for AdminConfig {
     fn default() -> Self {
-        Self { listen: DEFAULT_LISTEN }
+        Self {
+            listen: DEFAULT_LISTEN,
+            hosts: Vec::new(),
+        }
     }
 }
 
@@ -25,14 +33,31 @@ impl AdminConfig {
     pub(super) fn read(mut section: Section<'_>) -> Self {
         let config = Self {
             listen: section.address("listen", DEFAULT_LISTEN),
+            hosts: read_hosts(&mut section),
         };
         section.finish();
         config
     }
 
     pub(super) fn print(&self, printer: &mut Printer) {
-        let Self { listen } = self;
+        let Self { listen, hosts } = self;
         printer.section("admin");
         printer.quoted("listen", listen);
+        printer.list("hosts", hosts.iter().map(|host| quote(&host.to_string())));
     }
+}
+
+fn read_hosts(section: &mut Section<'_>) -> Vec<AdminHost> {
+    let items = section.items("hosts", r#"["headpin.internal", "headpin.internal:9900"]"#);
+    let mut hosts = Vec::new();
+    for item in items {
+        match item.value.as_str().and_then(|text| text.parse().ok()) {
+            Some(host) => hosts.push(host),
+            None => section.refuse(
+                &item,
+                r#"a host name such as "headpin.internal" or "headpin.internal:9900", without scheme and path"#,
+            ),
+        }
+    }
+    hosts
 }

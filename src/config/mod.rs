@@ -10,6 +10,7 @@
 //! have changed; what a new configuration then means is for its users.
 
 mod admin;
+mod admin_host;
 mod byte_size;
 mod error;
 mod http;
@@ -34,6 +35,7 @@ use std::path::Path;
 use toml::de::DeTable;
 
 pub use self::admin::AdminConfig;
+pub use self::admin_host::{AdminHost, InvalidAdminHost};
 pub use self::byte_size::{ByteSize, InvalidByteSize};
 pub use self::error::{ConfigError, Fault};
 pub use self::http::{ForwardedPolicy, HttpConfig};
@@ -346,6 +348,7 @@ mod tests {
             },
             admin: AdminConfig {
                 listen: "0.0.0.0:2".parse().unwrap(),
+                hosts: vec!["headpin.internal:9900".parse().unwrap()],
             },
             log: LogConfig {
                 format: LogFormat::Json,

@@ -41,7 +41,10 @@ impl Config {
             idle_timeout: _,
             relay_buffer,
         } = tunnel;
-        let AdminConfig { listen: admin_listen } = admin;
+        let AdminConfig {
+            listen: admin_listen,
+            hosts,
+        } = admin;
         let LogConfig { format, filter, access } = log;
         let differs = [
             ("relay_policy", *relay_policy != new.relay_policy),
@@ -54,6 +57,7 @@ impl Config {
             ("slabs.tls_capacity", *tls_capacity != new.slabs.tls_capacity),
             ("slabs.tcp_capacity", *tcp_capacity != new.slabs.tcp_capacity),
             ("admin.listen", *admin_listen != new.admin.listen),
+            ("admin.hosts", *hosts != new.admin.hosts),
             ("log.format", *format != new.log.format),
             ("log.filter", *filter != new.log.filter),
             ("log.access", *access != new.log.access),
@@ -98,6 +102,7 @@ mod tests {
         new.slabs.tls_capacity = ByteSize::mib(1);
         new.slabs.tcp_capacity = ByteSize::mib(2);
         new.admin.listen.set_port(1);
+        new.admin.hosts.push("headpin".parse().unwrap());
         new.log.format = LogFormat::Json;
         new.log.filter = "debug".to_owned();
         new.log.access = false;
@@ -112,6 +117,7 @@ mod tests {
             "slabs.tls_capacity",
             "slabs.tcp_capacity",
             "admin.listen",
+            "admin.hosts",
             "log.format",
             "log.filter",
             "log.access",

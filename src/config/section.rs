@@ -7,7 +7,7 @@
 use std::fmt::Display;
 use std::path::PathBuf;
 
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeArray, DeTable, DeValue};
 
 use super::source::{Entry, Source};
 
@@ -51,18 +51,24 @@ impl<'s> Section<'s> {
             return Vec::new();
         };
         match entry.value {
-            DeValue::Array(items) if !items.is_empty() => {
-                let numbered = items.into_iter().enumerate();
-                numbered
-                    .map(|(index, item)| {
-                        let at = item.span().start;
-                        self.source.entry(format!("{}[{index}]", entry.key), at, item)
-                    })
-                    .collect()
-            }
+            DeValue::Array(items) if !items.is_empty() => self.numbered(&entry.key, items),
             _ => {
                 self.source
                     .refuse(&entry, format_args!("a list of at least one, such as {example}"));
+                Vec::new()
+            }
+        }
+    }
+
+    /// The items of the array `key`, which may be missing or empty, and looks like `example`.
+    pub(super) fn items(&mut self, key: &'static str, example: &str) -> Vec<Entry<'s>> {
+        let Some(entry) = self.take(key) else {
+            return Vec::new();
+        };
+        match entry.value {
+            DeValue::Array(items) => self.numbered(&entry.key, items),
+            _ => {
+                self.source.refuse(&entry, format_args!("a list such as {example}"));
                 Vec::new()
             }
         }
@@ -129,6 +135,16 @@ impl<'s> Section<'s> {
                 None
             }
         }
+    }
+
+    fn numbered(&self, key: &str, items: DeArray<'s>) -> Vec<Entry<'s>> {
+        let numbered = items.into_iter().enumerate();
+        numbered
+            .map(|(index, item)| {
+                let at = item.span().start;
+                self.source.entry(format!("{key}[{index}]"), at, item)
+            })
+            .collect()
     }
 
     fn take(&mut self, key: &'static str) -> Option<Entry<'s>> {

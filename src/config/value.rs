@@ -271,6 +271,10 @@ mod tests {
                 r#"an IP address and port such as "127.0.0.1:9900" or "[::1]:9900""#.to_owned(),
             ),
             (
+                "admin.hosts = \"headpin\"",
+                r#"a list such as ["headpin.internal", "headpin.internal:9900"]"#.to_owned(),
+            ),
+            (
                 "upstream.ca = \"\"",
                 "the path of a file, relative to this file's folder or absolute".to_owned(),
             ),

@@ -52,7 +52,7 @@ pub struct ConnectionReport {
 }
 
 /// A held head.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct HeadReport {
     /// `downstream` or `upstream`: who sent it.
     pub side: &'static str,

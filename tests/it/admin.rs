@@ -3,6 +3,7 @@
 use headpin::labels::{HeadPolicy, ReloadResult};
 use serde_json::Value;
 
+use crate::support::events::Events;
 use crate::support::{Origin, Proxy};
 
 const SETTINGS: &str = "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n[slabs]\ntls_capacity = \"64KiB\"";
@@ -70,13 +71,260 @@ async fn what_is_wrong_with_a_request_is_said() {
             "{answer}"
         );
     }
-    assert_eq!(proxy.admin("POST", "/api/head_policy", "").await.0, 405);
-    assert_eq!(proxy.admin("GET", "/api/nothing", "").await.0, 404);
+    let (status, answer) = proxy.admin("PUT", "/api/head_policy", &" ".repeat(5000)).await;
+    assert_eq!(status, 413, "{answer}");
+    let error = json(&answer)["error"].as_str().unwrap().to_owned();
+    assert!(
+        error.contains("4096 bytes") && error.contains(r#"{"head_policy": "copy"}"#),
+        "{error}"
+    );
+    for (method, path) in [
+        ("POST", "/api/head_policy"),
+        ("GET", "/api/drain"),
+        ("GET", "/api/reload"),
+        ("DELETE", "/api/slabs"),
+        ("POST", "/metrics"),
+        ("PUT", "/"),
+    ] {
+        let (status, answer) = proxy.admin(method, path, "").await;
+        assert_eq!(status, 405, "{method} {path}: {answer}");
+        assert!(json(&answer)["error"].as_str().unwrap().contains(method), "{answer}");
+    }
+    let (status, answer) = proxy.admin("GET", "/api/nothing", "").await;
+    assert_eq!(status, 404);
+    assert!(
+        json(&answer)["error"].as_str().unwrap().contains("/api/nothing"),
+        "{answer}"
+    );
     let (status, policy) = proxy.admin("GET", "/api/head_policy", "").await;
     assert_eq!(
         (status, json(&policy)),
         (200, serde_json::json!({ "head_policy": "copy" }))
     );
+    proxy.stop().await;
+}
+
+/// A browser asks for HTML by name, curl does not.
+#[tokio::test]
+async fn a_browser_gets_the_page_and_others_the_list() {
+    let origin = Origin::demo().await;
+    let proxy = Proxy::start(&origin, HeadPolicy::Copy, SETTINGS);
+    let host = format!("Host: {}", proxy.admin);
+    let browser = format!("{host}\r\nAccept: text/html,application/xhtml+xml,*/*;q=0.8");
+    let page = proxy.admin_with("GET", "/", &browser, "").await;
+    assert_eq!(page.status, 200);
+    for header in [
+        "content-type: text/html; charset=utf-8",
+        "x-content-type-options: nosniff",
+        "referrer-policy: no-referrer",
+        "cache-control: no-cache",
+        "vary: accept",
+    ] {
+        assert!(
+            page.head.to_lowercase().contains(header),
+            "{header} is missing in {}",
+            page.head
+        );
+    }
+    let policy = page
+        .head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-security-policy: "))
+        .unwrap();
+    assert!(
+        policy.contains("default-src 'none'") && !policy.contains("unsafe"),
+        "{policy}"
+    );
+
+    // Whatever it names is there, and is asked for again only if it has changed.
+    let named: Vec<&str> = page.body.split('"').filter(|text| text.starts_with("page/")).collect();
+    assert!(named.len() >= 4, "{named:?}");
+    for name in named {
+        let file = proxy.admin_with("GET", &format!("/{name}"), &host, "").await;
+        assert_eq!(file.status, 200, "{name}");
+        let tag = file.head.lines().find_map(|line| line.strip_prefix("etag: ")).unwrap();
+        let known = format!("{host}\r\nIf-None-Match: {tag}");
+        assert_eq!(
+            proxy.admin_with("GET", &format!("/{name}"), &known, "").await.status,
+            304,
+            "{name}"
+        );
+    }
+    let (status, answer) = proxy.admin("GET", "/page/nothing.js", "").await;
+    assert_eq!(status, 404);
+    assert!(
+        json(&answer)["error"].as_str().unwrap().contains("nothing.js"),
+        "{answer}"
+    );
+
+    for accept in ["", "\r\nAccept: */*"] {
+        let list = proxy.admin_with("GET", "/", &format!("{host}{accept}"), "").await;
+        assert!(
+            list.head.contains("text/plain") && list.head.contains("no-store"),
+            "{}",
+            list.head
+        );
+        assert!(list.body.contains("/api/events"), "{}", list.body);
+    }
+    proxy.stop().await;
+}
+
+/// The first frame is the whole picture, the next ones are what has changed.
+#[tokio::test]
+async fn events_tell_the_picture_and_then_its_changes() {
+    let origin = Origin::demo().await;
+    let proxy = Proxy::start(&origin, HeadPolicy::Pin, SETTINGS);
+    let mut tunnel = proxy.tunnel("/echo").await;
+    let mut events = Events::follow(&proxy).await;
+    let first = events.next().await;
+    assert_eq!(first["whole"], true);
+    assert_eq!(first["figures"]["head_policy"], "pin");
+    let parts = first["figures"]["memory"]["parts"].as_object().unwrap();
+    let sum: u64 = parts.values().map(|part| part.as_u64().unwrap()).sum();
+    assert_eq!(first["figures"]["memory"]["resident_bytes"], sum);
+    let row = &first["connections"]["set"][0];
+    assert_eq!((&row[3], &row[5]), (&"tunnel".into(), &"/echo".into()));
+    let slab = &row[11][0][1];
+    assert!(
+        first["slabs"]["set"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|each| each["id"] == *slab),
+        "{first}"
+    );
+
+    tunnel.echo(b"something").await;
+    let moved = events.find(|frame| frame["connections"]["moved"][0][0] == row[0]).await;
+    assert_eq!(moved["whole"], false);
+    assert_eq!(moved["connections"]["set"], serde_json::json!([]));
+    drop(tunnel);
+    events
+        .find(|frame| frame["connections"]["gone"] == serde_json::json!([row[0]]))
+        .await;
+    crate::support::proxy::all_gone(&proxy.metrics).await;
+    drop(events);
+    proxy.stop().await;
+}
+
+#[tokio::test]
+async fn events_have_a_bounded_number_of_viewers() {
+    let origin = Origin::demo().await;
+    let proxy = Proxy::start(&origin, HeadPolicy::Copy, SETTINGS);
+    let mut viewers = Vec::new();
+    for _ in 0..16 {
+        viewers.push(Events::follow(&proxy).await);
+    }
+    for events in &mut viewers {
+        assert_eq!(events.next().await["whole"], true);
+    }
+    let (status, answer) = proxy.admin("GET", "/api/events", "").await;
+    assert_eq!(status, 503);
+    assert!(
+        json(&answer)["error"].as_str().unwrap().contains("16 viewers"),
+        "{answer}"
+    );
+    // All see the same, and one who leaves makes room.
+    for events in &mut viewers {
+        assert_eq!(events.next().await["whole"], false);
+    }
+    viewers.pop();
+    crate::support::soon("a place", async {
+        while !Events::is_there_room(&proxy).await {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    drop(viewers);
+    proxy.stop().await;
+}
+
+/// What a page of others can make a browser send: by a name that resolves here, from another origin, without an origin.
+#[tokio::test]
+async fn requests_from_elsewhere_are_refused_and_change_nothing() {
+    let origin = Origin::demo().await;
+    let proxy = Proxy::start(&origin, HeadPolicy::Copy, SETTINGS);
+    let own = proxy.admin;
+    let port = own.port();
+    let pin = r#"{"head_policy": "pin"}"#;
+    for (headers, named) in [
+        (format!("Host: evil.example:{port}"), "evil.example"),
+        (format!("Host: {own}\r\nOrigin: https://evil.example"), "evil.example"),
+        (format!("Host: {own}\r\nOrigin: http://127.0.0.1:1"), "127.0.0.1:1"),
+        (format!("Host: {own}\r\nOrigin: null"), "null"),
+        (
+            format!("Host: {own}\r\nSec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: no-cors"),
+            "another site",
+        ),
+    ] {
+        for (method, path) in [
+            ("PUT", "/api/head_policy"),
+            ("POST", "/api/drain"),
+            ("GET", "/api/slabs"),
+            ("GET", "/"),
+        ] {
+            let answer = proxy.admin_with(method, path, &headers, pin).await;
+            assert_eq!(answer.status, 403, "{headers}: {method} {path}");
+            let error = json(&answer.body)["error"].as_str().unwrap().to_owned();
+            assert!(error.contains(named) && error.contains("admin.hosts"), "{error}");
+        }
+    }
+    assert_eq!(proxy.running.policy.get().await, HeadPolicy::Copy);
+    assert_eq!(proxy.admin("GET", "/readyz", "").await.0, 200);
+    for headers in [
+        format!("Host: {own}\r\nOrigin: http://{own}"),
+        format!("Host: localhost:{port}\r\nOrigin: http://localhost:{port}"),
+        "Host: 192.0.2.1:80".to_owned(),
+    ] {
+        assert_eq!(
+            proxy.admin_with("PUT", "/api/head_policy", &headers, pin).await.status,
+            200,
+            "{headers}"
+        );
+    }
+    proxy.stop().await;
+}
+
+/// As Prometheus and probes ask in a network of containers, by a name that the config does not know.
+#[tokio::test]
+async fn metrics_and_probes_are_answered_by_every_name() {
+    let origin = Origin::demo().await;
+    let proxy = Proxy::start(&origin, HeadPolicy::Copy, SETTINGS);
+    for path in ["/metrics", "/livez", "/readyz"] {
+        assert_eq!(
+            proxy.admin_with("GET", path, "Host: headpin:9900", "").await.status,
+            200,
+            "{path}"
+        );
+    }
+    assert_eq!(
+        proxy
+            .admin_with("GET", "/api/memory", "Host: headpin:9900", "")
+            .await
+            .status,
+        403
+    );
+    proxy.stop().await;
+}
+
+#[tokio::test]
+async fn names_of_the_config_are_answered() {
+    let origin = Origin::demo().await;
+    let settings =
+        format!("{SETTINGS}\n[admin]\nlisten = \"127.0.0.1:0\"\nhosts = [\"headpin\", \"headpin.internal:9900\"]");
+    let proxy = Proxy::start(&origin, HeadPolicy::Copy, &settings);
+    for (host, expected) in [
+        ("headpin", 200),
+        ("headpin:1234", 200),
+        ("headpin.internal:9900", 200),
+        ("headpin.internal:1234", 403),
+        ("headpin.example", 403),
+    ] {
+        let answer = proxy
+            .admin_with("GET", "/api/memory", &format!("Host: {host}"), "")
+            .await;
+        assert_eq!(answer.status, expected, "{host}: {}", answer.body);
+    }
     proxy.stop().await;
 }
 

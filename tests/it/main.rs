@@ -15,6 +15,7 @@ mod lab_input;
 mod layers;
 mod leak;
 mod metrics_reference;
+mod page;
 mod signals;
 mod support;
 mod tunnel;

@@ -164,14 +164,43 @@ fn encode(first: u8, masked: u8, mask: &[u8], payload: &[u8]) -> Vec<u8> {
 
 /// A plain HTTP exchange on a connection of its own.
 pub async fn plain(address: SocketAddr, method: &str, path: &str, body: &str) -> (u16, String) {
+    let answer = exchange(address, method, path, &format!("Host: {address}"), body).await;
+    (answer.status, answer.body)
+}
+
+pub struct Answer {
+    pub status: u16,
+    /// Status line and headers.
+    pub head: String,
+    pub body: String,
+}
+
+/// Whether the response has all the bytes that its `Content-Length` promises.
+fn is_complete(response: &[u8]) -> bool {
+    let Some(end) = response.windows(4).position(|window| window == b"\r\n\r\n") else {
+        return false;
+    };
+    let head = String::from_utf8_lossy(&response[..end]).to_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
+    length.is_some_and(|length| response.len() >= end + 4 + length.trim().parse::<usize>().unwrap())
+}
+
+/// The same with headers of the caller's choice, `Host` among them.
+pub async fn exchange(address: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -> Answer {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!(
-        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+        "{method} {path} HTTP/1.1\r\n{headers}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     );
     stream.write_all(request.as_bytes()).await.unwrap();
-    let mut response = String::new();
-    stream.read_to_string(&mut response).await.unwrap();
+    let mut response = Vec::new();
+    // Not every server closes as it is asked to, and a reset after the answer takes nothing from it.
+    while !is_complete(&response) && stream.read_buf(&mut response).await.unwrap_or(0) > 0 {}
+    let response = String::from_utf8(response).unwrap();
     let (head, body) = response.split_once("\r\n\r\n").expect("a response");
-    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    Answer {
+        status: head.split(' ').nth(1).unwrap().parse().unwrap(),
+        head: head.to_owned(),
+        body: body.to_owned(),
+    }
 }

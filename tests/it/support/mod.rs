@@ -1,9 +1,14 @@
 //! What the tests are made of: certificates, an origin, a client, the proxy.
 
+#[cfg(feature = "peers")]
+pub mod browser;
 pub mod client;
+pub mod events;
 pub mod origin;
 pub mod program;
 pub mod proxy;
+#[cfg(feature = "peers")]
+pub mod serving;
 
 use std::time::Duration;
 

@@ -11,6 +11,7 @@ use headpin::metrics::Metrics;
 use rustls::RootCertStore;
 use tempfile::TempDir;
 
+use super::client::Answer;
 use super::{Client, Origin, certificates, eventually, soon};
 
 /// A running proxy with files of its own.
@@ -24,7 +25,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// In front of `origin`; `settings` is further TOML, whose tables must not be `tls`, `upstream` or `admin`.
+    /// In front of `origin`; `settings` is further TOML, whose tables must not be `tls` or `upstream`.
     pub fn start(origin: &Origin, policy: HeadPolicy, settings: &str) -> Self {
         Self::with_servers(&[format!("http://{}", origin.address)], policy, settings)
     }
@@ -78,6 +79,15 @@ impl Proxy {
         soon("admin", super::client::plain(self.admin, method, path, body)).await
     }
 
+    /// The same with headers of the caller's choice, `Host` among them.
+    pub async fn admin_with(&self, method: &str, path: &str, headers: &str, body: &str) -> Answer {
+        soon(
+            "admin",
+            super::client::exchange(self.admin, method, path, headers, body),
+        )
+        .await
+    }
+
     pub fn pinned_bytes(&self) -> i64 {
         self.metrics.slab_pinned_bytes[SlabClass::Tls].get()
     }
@@ -123,8 +133,12 @@ pub async fn all_gone(metrics: &Metrics) {
 }
 
 fn toml(servers: &[String], policy: HeadPolicy, settings: &str) -> String {
+    let admin = match settings.contains("[admin]") {
+        true => "",
+        false => "[admin]\nlisten = \"127.0.0.1:0\"\n",
+    };
     format!(
         "head_policy = \"{policy}\"\n{settings}\n[tls]\ncertificates = [{{ cert = \"leaf.pem\", key = \"key.pem\" }}]\n\
-         [upstream]\nservers = {servers:?}\n[admin]\nlisten = \"127.0.0.1:0\"\n"
+         [upstream]\nservers = {servers:?}\n{admin}"
     )
 }
