@@ -2,9 +2,11 @@
 
 mod certs;
 mod check;
+mod completions;
 mod lab;
 mod load;
 mod logging;
+mod man;
 mod serve;
 mod signals;
 mod upstream;
@@ -23,7 +25,12 @@ const EXIT_USAGE: u8 = 64;
 
 /// A TLS WebSocket reverse proxy whose memory you can see, with a toggleable bug: a small head that pins a big slab.
 #[derive(Debug, Parser)]
-#[command(name = "headpin", version, arg_required_else_help = true)]
+#[command(
+    name = "headpin",
+    version,
+    arg_required_else_help = true,
+    after_help = "Exit codes: 0 done, 1 failed, 64 wrong usage or config."
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -37,6 +44,8 @@ enum Command {
     Lab(lab::LabCommand),
     Load(load::LoadCommand),
     Upstream(upstream::UpstreamCommand),
+    Completions(completions::CompletionsCommand),
+    Man(man::ManCommand),
 }
 
 /// Runs the command that was typed.
@@ -61,6 +70,8 @@ pub fn run() -> ExitCode {
         Command::Lab(command) => command.run(),
         Command::Load(command) => command.run(),
         Command::Upstream(command) => command.run().map(|()| ExitCode::SUCCESS),
+        Command::Completions(command) => command.run().map(|()| ExitCode::SUCCESS),
+        Command::Man(command) => command.run().map(|()| ExitCode::SUCCESS),
     };
     match result {
         Ok(code) => code,

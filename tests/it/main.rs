@@ -7,6 +7,7 @@
 #![allow(unreachable_pub, reason = "nothing outside can reach into a test")]
 
 mod admin;
+mod command_line;
 mod configuration;
 mod drain;
 mod heads;

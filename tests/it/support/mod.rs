@@ -3,6 +3,7 @@
 pub mod client;
 pub mod origin;
 pub mod proxy;
+pub mod service;
 
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use headpin::tls::DevelopmentCertificates;
 pub use client::Client;
 pub use origin::Origin;
 pub use proxy::Proxy;
+pub use service::Service;
 
 /// Nothing here takes this long; what does hangs.
 pub const PATIENCE: Duration = Duration::from_secs(20);
