@@ -3,13 +3,16 @@
 mod certs;
 mod check;
 mod completions;
+mod health;
 mod lab;
 mod load;
 mod logging;
 mod man;
+mod manager;
 mod serve;
 mod signals;
 mod upstream;
+mod watchdog;
 
 use std::process::ExitCode;
 
@@ -40,6 +43,7 @@ struct Arguments {
 enum Command {
     Serve(serve::ServeCommand),
     Check(check::CheckCommand),
+    Health(health::HealthCommand),
     Certs(certs::CertsCommand),
     Lab(lab::LabCommand),
     Load(load::LoadCommand),
@@ -66,6 +70,7 @@ pub fn run() -> ExitCode {
     let result = match arguments.command {
         Command::Serve(command) => command.run().map(|()| ExitCode::SUCCESS),
         Command::Check(command) => command.run().map(|()| ExitCode::SUCCESS),
+        Command::Health(command) => command.run(),
         Command::Certs(command) => command.run().map(|()| ExitCode::SUCCESS),
         Command::Lab(command) => command.run(),
         Command::Load(command) => command.run(),

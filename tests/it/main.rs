@@ -14,5 +14,6 @@ mod heads;
 mod lab;
 mod layers;
 mod leak;
+mod service;
 mod support;
 mod tunnel;
