@@ -7,12 +7,12 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::proxy::{Life, LifePhase, Workers};
 
-/// How often the proof is given during a drain, however seldom it is wanted else: the manager's patience with a stop is
-/// shorter than with a service that runs.
+/// How often the proof is given during a drain, unless it is wanted more often still: the manager's patience with a stop
+/// is shorter than with a service that runs.
 pub(super) const DRAIN_PERIOD: Duration = Duration::from_secs(2);
 
-/// Calls `alive` every `period`, if there is one, and every [`DRAIN_PERIOD`] once the proxy drains, each time after all
-/// workers have answered. As long as one does not answer, nothing is called and nothing more is asked; nor is it called
+/// Calls `alive` every `period`, if there is one, and at least every [`DRAIN_PERIOD`] once the proxy drains, as systemd's
+/// watchdog watches a stop too: each time after all workers have answered. As long as one does not answer, nothing is called and nothing more is asked; nor is it called
 /// when one has ended before its time.
 ///
 /// # Cancel safety
@@ -32,7 +32,8 @@ pub(super) async fn follow(
         }
         None => life.entered(LifePhase::Draining).await,
     }
-    prove(workers, life, DRAIN_PERIOD, &mut alive).await
+    let period = period.map_or(DRAIN_PERIOD, |period| period.min(DRAIN_PERIOD));
+    prove(workers, life, period, &mut alive).await
 }
 
 async fn prove(workers: &Workers, life: &Life, period: Duration, alive: &mut impl FnMut(LifePhase)) -> Infallible {
@@ -90,7 +91,8 @@ mod tests {
     /// What a worker does that is alive.
     async fn answer(mut questions: UnboundedReceiver<Command>) {
         while let Some(Command::Ping { reply }) = questions.recv().await {
-            reply.send(()).unwrap();
+            // At the beginning of a drain whoever asked may have gone.
+            let _ = reply.send(());
         }
     }
 
@@ -146,13 +148,26 @@ mod tests {
         let life = Life::default();
         let meanwhile = async {
             let drained = async {
-                sleep(PERIOD * 2).await;
+                sleep(PERIOD * 2 + PERIOD / 2).await;
                 life.enter(LifePhase::Draining);
                 sleep(DRAIN_PERIOD * 2 + DRAIN_PERIOD / 2).await;
             };
             tokio::select! { () = answer(a) => {}, () = drained => {} }
         };
         assert_eq!(count(&workers, &life, Some(PERIOD), meanwhile).await, (0, 3));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watchdog_that_is_in_a_hurry_is_so_during_a_drain_too() {
+        let (workers, [a]) = workers();
+        let life = Life::default();
+        life.enter(LifePhase::Draining);
+        let time = sleep(DRAIN_PERIOD);
+        let meanwhile = async {
+            tokio::select! { () = answer(a) => {}, () = time => {} }
+        };
+        let (running, draining) = count(&workers, &life, Some(DRAIN_PERIOD / 10), meanwhile).await;
+        assert!(running <= 1 && draining >= 10, "{running}, {draining}");
     }
 
     #[tokio::test(start_paused = true)]
