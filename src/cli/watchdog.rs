@@ -51,14 +51,16 @@ async fn prove(workers: &Workers, life: &Life, period: Duration, alive: &mut imp
     }
 }
 
-/// As [`Workers::ping`]; says so if that takes longer than `period`.
+/// As [`Workers::ping`]; says so if that takes longer than half a `period`, which is before the manager acts: it waits
+/// for two from the last answer.
 async fn answers(workers: &Workers, period: Duration) -> usize {
     let asking = workers.ping();
     tokio::pin!(asking);
-    if let Ok(ended) = timeout(period, &mut asking).await {
+    let patience = period / 2;
+    if let Ok(ended) = timeout(patience, &mut asking).await {
         return ended;
     }
-    tracing::error!(?period, "a worker does not answer");
+    tracing::error!(?patience, "a worker does not answer");
     let ended = asking.await;
     tracing::warn!("the workers answer again");
     ended
