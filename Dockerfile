@@ -53,8 +53,8 @@ WORKDIR /var/lib/headpin
 EXPOSE 8443 9900
 # Begins the drain; give it more than server.drain_grace: docker stop --time 40.
 STOPSIGNAL SIGTERM
-# Waits for `headpin health`:
-# HEALTHCHECK --interval=10s --timeout=3s --start-period=5s --retries=3 \
-#   CMD ["headpin", "health", "--config", "/etc/headpin/headpin.toml"]
+# Only admin.listen is read of the config; a fault elsewhere in it does not make a running proxy unhealthy.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=5s --retries=3 \
+  CMD ["headpin", "health", "--config", "/etc/headpin/headpin.toml"]
 ENTRYPOINT ["headpin"]
 CMD ["serve", "--config", "/etc/headpin/headpin.toml"]

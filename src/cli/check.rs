@@ -18,6 +18,9 @@ pub(super) struct CheckCommand {
     /// The file
     #[arg(short, long, value_name = "FILE", env = "HEADPIN_CONFIG")]
     config: PathBuf,
+    /// Print nothing if the config is good
+    #[arg(short, long)]
+    quiet: bool,
 }
 
 impl CheckCommand {
@@ -25,7 +28,9 @@ impl CheckCommand {
         let config = Config::load(&self.config)?;
         let metrics = Metrics::register(&prometheus::Registry::new())?;
         let settings = Settings::load(config, 0, &TlsAcceptor::new()?, &metrics).map_err(StartError::from)?;
-        print!("{}", settings.config.to_toml());
+        if !self.quiet {
+            print!("{}", settings.config.to_toml());
+        }
         Ok(())
     }
 }

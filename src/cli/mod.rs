@@ -2,13 +2,18 @@
 
 mod certs;
 mod check;
+mod completions;
+mod health;
 mod lab;
 mod lifeline;
 mod load;
 mod logging;
+mod man;
+mod manager;
 mod serve;
 mod signals;
 mod upstream;
+mod watchdog;
 
 use std::process::ExitCode;
 
@@ -25,7 +30,12 @@ const EXIT_USAGE: u8 = 64;
 
 /// A TLS WebSocket reverse proxy whose memory you can see, with a toggleable bug: a small head that pins a big slab.
 #[derive(Debug, Parser)]
-#[command(name = "headpin", version, arg_required_else_help = true)]
+#[command(
+    name = "headpin",
+    version,
+    arg_required_else_help = true,
+    after_help = "Exit codes: 0 done, 1 failed, 64 wrong usage or config."
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -35,10 +45,13 @@ struct Arguments {
 enum Command {
     Serve(serve::ServeCommand),
     Check(check::CheckCommand),
+    Health(health::HealthCommand),
     Certs(certs::CertsCommand),
     Lab(lab::LabCommand),
     Load(load::LoadCommand),
     Upstream(upstream::UpstreamCommand),
+    Completions(completions::CompletionsCommand),
+    Man(man::ManCommand),
 }
 
 /// Runs the command that was typed.
@@ -59,10 +72,13 @@ pub fn run() -> ExitCode {
     let result = match arguments.command {
         Command::Serve(command) => command.run().map(|()| ExitCode::SUCCESS),
         Command::Check(command) => command.run().map(|()| ExitCode::SUCCESS),
+        Command::Health(command) => command.run(),
         Command::Certs(command) => command.run().map(|()| ExitCode::SUCCESS),
         Command::Lab(command) => command.run(),
         Command::Load(command) => command.run(),
         Command::Upstream(command) => command.run().map(|()| ExitCode::SUCCESS),
+        Command::Completions(command) => command.run().map(|()| ExitCode::SUCCESS),
+        Command::Man(command) => command.run().map(|()| ExitCode::SUCCESS),
     };
     match result {
         Ok(code) => code,

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::thread;
 
 use anyhow::{Context, bail};
@@ -11,9 +12,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::lifeline;
-use super::logging;
 use super::signals::StopSignals;
+use super::{lifeline, logging, manager, watchdog};
 use crate::app::{self, Ended, Running};
 use crate::config::Config;
 use crate::lab::upstream::{self, UpstreamOptions};
@@ -77,7 +77,15 @@ fn serve(command: ServeCommand) -> anyhow::Result<()> {
         if embedded {
             say_what_to_try(&running);
         }
-        attend(running, signals).await
+        let (workers, life) = (running.workers.clone(), running.life());
+        let metrics = Arc::clone(&running.metrics);
+        tokio::select! {
+            ended = attend(running, signals) => ended,
+            never = watchdog::follow(&workers, &life, manager::watchdog_period(), |phase| match phase {
+                LifePhase::Running => manager::alive(),
+                _ => manager::still_stopping(metrics.downstream_connections_open.get()),
+            }) => match never {},
+        }
     })?;
     if ended.panicked > 0 {
         bail!("{} threads panicked; the log says why", ended.panicked);
@@ -105,6 +113,12 @@ async fn attend(running: Running, signals: Signals) -> anyhow::Result<Ended> {
     let Signals { mut stop, mut hangups } = signals;
     let (changed, mut changes) = mpsc::channel(1);
     let mut watching = watch(&running, &changed);
+    let serving = format!(
+        "serving on {}, admin on {}",
+        running.proxy_address, running.admin_address
+    );
+    // Not before signals are listened to: the manager may send one at once.
+    manager::ready(&serving);
     loop {
         let by_signal = tokio::select! {
             () = stop.asked() => break,
@@ -116,13 +130,24 @@ async fn attend(running: Running, signals: Signals) -> anyhow::Result<Ended> {
             by = if by_signal { "SIGHUP" } else { "a change of the file" },
             "reloading the config"
         );
-        if running.reload().await.is_ok() {
-            // It may name other files now.
-            drop(watching);
-            watching = watch(&running, &changed);
+        manager::reloading();
+        match running.reload().await {
+            Ok(reloaded) => {
+                // It may name other files now.
+                drop(watching);
+                watching = watch(&running, &changed);
+                manager::ready(&match reloaded.needs_restart.as_slice() {
+                    [] => serving.clone(),
+                    keys => format!("{serving}; a restart is needed for {}", keys.join(", ")),
+                });
+            }
+            Err(error) => manager::ready(&format!(
+                "{serving}; the last reload failed, nothing has changed: {error}"
+            )),
         }
     }
     running.drain();
+    manager::stopping();
     tracing::info!("draining: no new connections, tunnels are closed with 1001; a second signal ends at once");
     let life = running.life();
     let ended = running.ended();

@@ -1,10 +1,13 @@
 //! `[admin]`: where metrics, health and the live page are served, and under which names.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
 
 use super::admin_host::AdminHost;
+use super::error::ConfigError;
 use super::printer::{Printer, quote};
 use super::section::Section;
+use super::source::NamedFiles;
 
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9900);
 
@@ -30,6 +33,18 @@ impl Default for AdminConfig {
 }
 
 impl AdminConfig {
+    /// Reads `[admin]` of `text`, which stands in the file at `path`, and nothing else of it: for whoever only asks a
+    /// running proxy, and is not to stumble over faults elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// The text is not TOML; else all faults of the section.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        super::read_file(text, path, NamedFiles::NotLookedAt, |_, mut file| {
+            Self::read(file.section("admin"))
+        })
+    }
+
     pub(super) fn read(mut section: Section<'_>) -> Self {
         let config = Self {
             listen: section.address("listen", DEFAULT_LISTEN),

@@ -154,11 +154,11 @@ impl Config {
     }
 
     fn read(text: &str, path: &Path, named_files: NamedFiles) -> Result<Self, ConfigError> {
-        let table = DeTable::parse(text).map_err(|error| error::syntax(path, text, &error))?;
-        let source = Source::new(text, path, named_files);
-        let config = Self::read_sections(Section::whole_file(&source, table.into_inner()));
-        config.slabs.check_room(config.tunnel.relay_buffer, &source);
-        source.finish(path, config)
+        read_file(text, path, named_files, |source, file| {
+            let config = Self::read_sections(file);
+            config.slabs.check_room(config.tunnel.relay_buffer, source);
+            config
+        })
     }
 
     fn read_sections(mut file: Section<'_>) -> Self {
@@ -183,8 +183,22 @@ impl Config {
     }
 }
 
+/// Reads `text` as TOML and hands it to `read`, section by section; what that finds wrong is the error.
+fn read_file<T>(
+    text: &str,
+    path: &Path,
+    named_files: NamedFiles,
+    read: impl FnOnce(&Source<'_>, Section<'_>) -> T,
+) -> Result<T, ConfigError> {
+    let table = DeTable::parse(text).map_err(|error| error::syntax(path, text, &error))?;
+    let source = Source::new(text, path, named_files);
+    let value = read(&source, Section::whole_file(&source, table.into_inner()));
+    source.finish(path, value)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::num::NonZeroUsize;
     use std::path::PathBuf;
 
@@ -222,6 +236,15 @@ mod tests {
     fn the_shipped_file_mentions_every_key() {
         let (_, text) = shipped("headpin.toml");
         assert_eq!(dotted_keys(&text), dotted_keys(&every_key_changed().to_toml()));
+    }
+
+    #[test]
+    fn the_shipped_file_marks_every_key_that_waits_for_a_restart() {
+        let (_, text) = shipped("headpin.toml");
+        let marked = documented_keys(&text).into_iter().filter(|(_, at_start)| *at_start);
+        let marked: BTreeSet<String> = marked.map(|(key, _)| key).collect();
+        let wait = Config::default().needs_restart(&every_key_changed());
+        assert_eq!(marked, wait.into_iter().map(str::to_owned).collect());
     }
 
     #[test]
@@ -281,14 +304,22 @@ mod tests {
 
     /// The keys of a file in the order of its lines, those that are commented out as well.
     fn dotted_keys(text: &str) -> Vec<String> {
+        documented_keys(text).into_iter().map(|(key, _)| key).collect()
+    }
+
+    /// The same, each with whether the comment above it is marked (start).
+    fn documented_keys(text: &str) -> Vec<(String, bool)> {
         let mut section = String::new();
+        let mut at_start = false;
         let mut keys = Vec::new();
         for line in text.lines().map(|line| line.trim_start_matches("# ")) {
             if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
                 section = format!("{name}.");
             } else if let Some((key, _)) = line.split_once(" = ").filter(|(key, _)| !key.contains(' ')) {
-                keys.push(format!("{section}{key}"));
+                keys.push((format!("{section}{key}"), at_start));
+                at_start = false;
             }
+            at_start |= line.starts_with("(start) ");
         }
         keys
     }

@@ -21,6 +21,11 @@ pub enum Command {
         /// Where to.
         reply: oneshot::Sender<WorkerCensus>,
     },
+    /// Show that it is alive.
+    Ping {
+        /// Where to.
+        reply: oneshot::Sender<()>,
+    },
 }
 
 /// The way to one worker.
@@ -63,6 +68,26 @@ impl Workers {
     /// Nothing changes by asking.
     pub async fn census(&self) -> Result<Vec<WorkerCensus>, NoWorkers> {
         self.ask(|reply| Command::Census { reply }).await
+    }
+
+    /// Waits until every worker has answered, which it does between two polls, or has ended; returns how many have
+    /// ended. Costs a worker nothing but the answer. As long as one hangs, this waits.
+    ///
+    /// # Cancel safety
+    /// Nothing changes by asking.
+    pub async fn ping(&self) -> usize {
+        let ask = |worker: &WorkerHandle| {
+            let (reply, answer) = oneshot::channel();
+            // One that has ended drops the question, and so the answer's sender.
+            let _ = worker.send(Command::Ping { reply });
+            answer
+        };
+        let answers: Vec<_> = self.0.iter().map(ask).collect();
+        let mut ended = 0;
+        for answer in answers {
+            ended += usize::from(answer.await.is_err());
+        }
+        ended
     }
 
     /// All are asked before any answer is waited for.

@@ -107,6 +107,9 @@ impl WorkerContext {
             Command::Census { reply } => {
                 let _ = reply.send(WorkerCensus::of(self));
             }
+            Command::Ping { reply } => {
+                let _ = reply.send(());
+            }
         }
     }
 

@@ -7,6 +7,8 @@
 #![allow(unreachable_pub, reason = "nothing outside can reach into a test")]
 
 mod admin;
+mod command_line;
+mod configuration;
 mod drain;
 mod heads;
 mod lab;
@@ -16,6 +18,7 @@ mod layers;
 mod leak;
 mod metrics_reference;
 mod page;
+mod service;
 mod signals;
 mod support;
 mod tunnel;

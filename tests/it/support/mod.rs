@@ -7,6 +7,7 @@ pub mod events;
 pub mod origin;
 pub mod program;
 pub mod proxy;
+pub mod service;
 #[cfg(feature = "peers")]
 pub mod serving;
 
@@ -17,6 +18,7 @@ use headpin::tls::DevelopmentCertificates;
 pub use client::Client;
 pub use origin::Origin;
 pub use proxy::Proxy;
+pub use service::Service;
 
 /// Nothing here takes this long; what does hangs.
 pub const PATIENCE: Duration = Duration::from_secs(20);
