@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -12,11 +13,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::signals::StopSignals;
 use crate::lab::experiment;
-use crate::lab::model::Model;
+use crate::lab::model::{self, Model};
 use crate::lab::result::LabResult;
 use crate::lab::scenario::{self, Choice, Scenario, Variant};
 use crate::lab::units::{parse_bytes, parse_duration};
-use crate::lab::{report, terminal};
+use crate::lab::{compare, report, terminal};
 
 /// Reproduces the memory failures that the proxy is about, measures them and draws them
 #[derive(Debug, Args)]
@@ -90,6 +91,9 @@ struct RunCommand {
     /// Small enough for a test
     #[arg(long, conflicts_with = "fast")]
     smoke: bool,
+    /// How often each setting is run, in turn; the result tells medians and spreads
+    #[arg(long, value_name = "COUNT", default_value = "1")]
+    repeat: NonZeroU32,
     /// The folder that the result goes to
     #[arg(short, long, value_name = "FOLDER", default_value = "lab-results")]
     out: PathBuf,
@@ -106,7 +110,7 @@ impl LabCommand {
             LabWork::List => list().map(|()| ExitCode::SUCCESS),
             LabWork::Run(command) => command.run(),
             LabWork::Compare { a, b } => {
-                print(&terminal::compare(&read(&a)?, &read(&b)?))?;
+                print(&compare::compare(&read(&a)?, &read(&b)?))?;
                 Ok(ExitCode::SUCCESS)
             }
             LabWork::Report { result, out } => {
@@ -142,7 +146,7 @@ impl RunCommand {
         // Before the experiment rather than after it.
         fs::create_dir_all(&self.out).with_context(|| format!("cannot make the folder {}", self.out.display()))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let result = runtime.block_on(execute(&scenario))?;
+        let result = runtime.block_on(execute(&scenario, self.repeat))?;
         let json = serde_json::to_string_pretty(&result)? + "\n";
         let path = self
             .out
@@ -187,15 +191,15 @@ impl ModelCommand {
         let begin = tokio::time::Instant::now();
         let simulated = model.simulate(seed, tunnels, 10);
         let took = begin.elapsed();
-        print(&terminal::model(&model, &simulated, took))
+        print(&model::told(&model, &simulated, took))
     }
 }
 
-async fn execute(scenario: &Scenario) -> anyhow::Result<LabResult> {
+async fn execute(scenario: &Scenario, repeat: NonZeroU32) -> anyhow::Result<LabResult> {
     let stop = CancellationToken::new();
     let mut signals = StopSignals::listen()?;
     let say = |what: &str| eprintln!("{what}");
-    let running = experiment::run(scenario, &stop, &say);
+    let running = experiment::run(scenario, repeat, &stop, &say);
     tokio::pin!(running);
     loop {
         tokio::select! {

@@ -1,7 +1,12 @@
 //! How many slabs are pinned: the formula, and a simulation of it. `docs/model.md` derives it.
 
+mod told;
+
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
+pub use self::told::told;
 use super::traffic::Arrivals;
 
 /// Euler's constant, the limit of `Ein(x) - ln x`.
@@ -10,7 +15,7 @@ const EULER: f64 = 0.577_215_664_901_532_9;
 const FORGOTTEN: f64 = 60.0;
 
 /// What decides it.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Model {
     /// Tunnels that arrive in a second.
     pub arrival_rate: f64,

@@ -57,11 +57,32 @@ pub(super) enum Scale {
     Ratio,
 }
 
+/// Whether a line is the one to look at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Weight {
+    /// It is.
+    Heavy,
+    /// It is one of several beside it.
+    Thin,
+}
+
 /// A line of a plot.
 #[derive(Clone, Debug)]
 pub(super) struct Curve {
     pub(super) colour: Colour,
+    pub(super) weight: Weight,
     pub(super) points: Vec<(f64, f64)>,
+}
+
+impl Curve {
+    /// A heavy one.
+    pub(super) fn new(colour: Colour, points: Vec<(f64, f64)>) -> Self {
+        Self {
+            colour,
+            weight: Weight::Heavy,
+            points,
+        }
+    }
 }
 
 /// Draws `curves` over seconds. `top` is the least that the axis reaches up to, so that plots beside each other can have
@@ -95,7 +116,10 @@ pub(super) fn plot(curves: &[Curve], scale: Scale, top: f64) -> anyhow::Result<S
             .y_label_formatter(&|value| written(*value, scale))
             .draw()?;
         for curve in curves {
-            let style = curve.colour.stand_in().stroke_width(2);
+            let style = match curve.weight {
+                Weight::Heavy => curve.colour.stand_in().stroke_width(2),
+                Weight::Thin => curve.colour.stand_in().mix(0.45).stroke_width(1),
+            };
             if curve.colour == Colour::Model {
                 chart.draw_series(DashedLineSeries::new(curve.points.iter().copied(), 6, 4, style))?;
             } else {
@@ -136,10 +160,8 @@ mod tests {
 
     #[test]
     fn colours_are_the_pages_and_no_other() {
-        let curves = [Colour::Bug, Colour::Cure, Colour::Model].map(|colour| Curve {
-            colour,
-            points: vec![(0.0, 0.0), (1.0, 2e6), (2.0, 3e6)],
-        });
+        let curves = [Colour::Bug, Colour::Cure, Colour::Model]
+            .map(|colour| Curve::new(colour, vec![(0.0, 0.0), (1.0, 2e6), (2.0, 3e6)]));
         let svg = plot(&curves, Scale::Bytes, 0.0).unwrap();
         for name in [
             "var(--bug)",

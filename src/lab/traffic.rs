@@ -16,6 +16,9 @@ use super::scenario::Traffic;
 /// The part of the data that a burst brings.
 const BURST_SHARE: f64 = 0.8;
 
+/// A tunnel that was due so many seconds before the end should be open, even as one of a burst.
+const OPENING: f64 = 0.5;
+
 /// When the bytes of a load are due.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Shape {
@@ -63,12 +66,21 @@ pub struct Done {
     pub byte_rate: f64,
     /// Tunnels that were opened.
     pub tunnels: u64,
-    /// How late the latest upload began, in seconds.
+    /// Tunnels that were due in a second; 0 without tunnels.
+    #[serde(default)]
+    pub tunnel_rate_asked: f64,
+    /// Tunnels that were opened in a second.
+    #[serde(default)]
+    pub tunnel_rate: f64,
+    /// How late the latest upload or tunnel began, in seconds.
     pub late_seconds: f64,
     /// What went wrong.
     pub faults: u64,
     /// The first fault in full.
     pub first_fault: Option<String>,
+    /// What the generator itself doubts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// A load that goes on in the background. Dropped, it ends.
@@ -80,18 +92,46 @@ pub(super) struct Load {
     counts: Arc<Counts>,
     begin: Instant,
     byte_rate: f64,
+    /// When tunnels began to come, and when they are due.
+    tunnels: Option<(Instant, Due)>,
+}
+
+/// When tunnels are due.
+#[derive(Clone, Debug)]
+struct Due {
+    arrivals: Arrivals,
+    /// So many more at once, every so often.
+    burst: Option<(usize, Duration)>,
+}
+
+impl Due {
+    /// How many in the first `seconds`.
+    fn within(&self, seconds: f64) -> u64 {
+        let arrived = self.arrivals.clone().take_while(|(at, _)| *at < seconds).count() as u64;
+        let of_bursts = self.burst.map_or(0, |(tunnels, every)| {
+            tunnels as u64 * u64::from(seconds >= 0.0) * (1 + (seconds / every.as_secs_f64()) as u64)
+        });
+        arrived + of_bursts
+    }
 }
 
 #[derive(Debug, Default)]
 struct Counts {
     uploaded_bytes: AtomicU64,
     tunnels: AtomicU64,
+
     late_micros: AtomicU64,
     faults: AtomicU64,
     first_fault: Mutex<Option<String>>,
 }
 
 impl Counts {
+    /// Something that was due begins now.
+    fn late(&self, due: Instant) {
+        let late = u64::try_from(due.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.late_micros.fetch_max(late, Ordering::Relaxed);
+    }
+
     fn fault(&self, error: &anyhow::Error) {
         self.faults.fetch_add(1, Ordering::Relaxed);
         let mut first = self.first_fault.lock().unwrap_or_else(PoisonError::into_inner);
@@ -108,6 +148,7 @@ impl Load {
             counts: Arc::default(),
             begin: Instant::now(),
             byte_rate: 0.0,
+            tunnels: None,
         }
     }
 
@@ -126,10 +167,7 @@ impl Load {
                 for number in turns {
                     let due = begin + shape.due((number * chunk) as f64, rate);
                     sleep_until(due).await;
-                    let late = due.elapsed().as_micros();
-                    counts
-                        .late_micros
-                        .fetch_max(u64::try_from(late).unwrap_or(u64::MAX), Ordering::Relaxed);
+                    counts.late(due);
                     wire.upload(&body).await?;
                     counts.uploaded_bytes.fetch_add(chunk, Ordering::Relaxed);
                 }
@@ -140,7 +178,7 @@ impl Load {
     }
 
     /// Begins to open tunnels, at the moments that the seed says.
-    pub(super) fn open(&self, traffic: &Traffic, seed: u64) {
+    pub(super) fn open(&mut self, traffic: &Traffic, seed: u64) {
         let Traffic {
             tunnel_rate,
             tunnel_lifetime,
@@ -149,11 +187,18 @@ impl Load {
         } = *traffic;
         let arrivals = Arrivals::new(seed, tunnel_rate, tunnel_lifetime);
         let begin = Instant::now();
+        let due = Due {
+            arrivals: arrivals.clone(),
+            burst: None,
+        };
+        self.tunnels = Some((begin, due));
         let (clients, counts) = (self.clients.clone(), Arc::clone(&self.counts));
         let (tasks, stop) = (self.tasks.clone(), self.stop.clone());
         self.spawn(async move {
             for (at, lifetime) in arrivals {
-                sleep_until(begin + Duration::from_secs_f64(at)).await;
+                let due = begin + Duration::from_secs_f64(at);
+                sleep_until(due).await;
+                counts.late(due);
                 let (clients, counts) = (clients.clone(), Arc::clone(&counts));
                 let stop = stop.clone();
                 tasks.spawn(async move {
@@ -167,9 +212,12 @@ impl Load {
         });
     }
 
-    /// Opens `tunnels` at once, every so often, each to stay for `lasts`.
-    pub(super) fn burst(&self, tunnels: usize, every: Duration, lasts: Duration, head_bytes: usize) {
+    /// Opens `tunnels` more at once, every so often, each to stay for `lasts`.
+    pub(super) fn burst(&mut self, tunnels: usize, every: Duration, lasts: Duration, head_bytes: usize) {
         let begin = Instant::now();
+        if let Some((_, due)) = &mut self.tunnels {
+            due.burst = Some((tunnels, every));
+        }
         for _ in 0..tunnels {
             let (clients, counts) = (self.clients.clone(), Arc::clone(&self.counts));
             self.spawn(async move {
@@ -194,6 +242,11 @@ impl Load {
     /// Ends it: every connection is closed.
     pub(super) async fn end(self) -> Done {
         let seconds = self.begin.elapsed().as_secs_f64();
+        let tunnels = self.counts.tunnels.load(Ordering::Relaxed);
+        let (tunnel_rate_asked, tunnel_rate) = self.tunnels.as_ref().map_or((0.0, 0.0), |(begin, due)| {
+            let seconds = begin.elapsed().as_secs_f64();
+            (due.within(seconds - OPENING) as f64 / seconds, tunnels as f64 / seconds)
+        });
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
@@ -207,7 +260,9 @@ impl Load {
             } else {
                 0.0
             },
-            tunnels: counts.tunnels.load(Ordering::Relaxed),
+            tunnels,
+            tunnel_rate_asked,
+            tunnel_rate,
             late_seconds: counts.late_micros.load(Ordering::Relaxed) as f64 / 1e6,
             faults: counts.faults.load(Ordering::Relaxed),
             first_fault: counts
@@ -215,6 +270,7 @@ impl Load {
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .clone(),
+            warnings: Vec::new(),
         }
     }
 }
@@ -289,6 +345,18 @@ mod tests {
             [0.0, 1.0, 2.0, 10.0, 12.0]
         );
         assert_eq!(Shape::Steady.due(250.0, 100.0).as_secs_f64(), 2.5);
+    }
+
+    #[test]
+    fn tunnels_are_due_as_they_arrive_and_with_every_burst() {
+        let mut due = Due {
+            arrivals: Arrivals::new(1, 10.0, None),
+            burst: None,
+        };
+        let arrived = due.within(10.0);
+        assert!((70..130).contains(&arrived), "{arrived}");
+        due.burst = Some((5, Duration::from_secs(4)));
+        assert_eq!(due.within(10.0), arrived + 15);
     }
 
     #[test]
