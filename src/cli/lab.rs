@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::signals::StopSignals;
 use crate::lab::experiment;
-use crate::lab::model::{self, Model};
+use crate::lab::model::{self, Model, POINTS, Panel};
 use crate::lab::result::LabResult;
 use crate::lab::scenario::{self, Choice, Scenario, Variant};
 use crate::lab::units::{parse_bytes, parse_duration};
@@ -72,6 +72,12 @@ struct ModelCommand {
     /// Makes chance repeatable
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     seed: u64,
+    /// A result's JSON, to hold against what is derived for it; may be given several times
+    #[arg(long, value_name = "RESULT")]
+    measured: Vec<PathBuf>,
+    /// Draw all of it into this file, a page (.html) or a picture (.svg)
+    #[arg(short, long, value_name = "FILE", value_parser = parse_drawing)]
+    out: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -177,6 +183,8 @@ impl ModelCommand {
             tunnel_lifetime,
             tunnels,
             seed,
+            measured,
+            out,
         } = self;
         anyhow::ensure!(
             byte_rate > 0 && slab > 0 && tunnels > 0,
@@ -189,9 +197,22 @@ impl ModelCommand {
             lifetime: tunnel_lifetime.map(|mean| mean.as_secs_f64()),
         };
         let begin = tokio::time::Instant::now();
-        let simulated = model.simulate(seed, tunnels, 10);
-        let took = begin.elapsed();
-        print(&model::told(&model, &simulated, took))
+        let simulated = model.simulate(seed, tunnels, POINTS, 0.0);
+        print(&model::told(&model, &simulated, begin.elapsed()))?;
+        let mut panels = vec![Panel::of(&model, &simulated)];
+        for path in measured {
+            let panel = Panel::of_result(&read(&path)?).with_context(|| format!("cannot draw {}", path.display()))?;
+            print(&format!("\n{}\n  {}\n", panel.title, panel.sentences.join("\n  ")))?;
+            panels.push(panel);
+        }
+        let Some(out) = out else { return Ok(()) };
+        let drawn = if out.extension().is_some_and(|extension| extension == "svg") {
+            model::picture(&panels)?
+        } else {
+            model::page(&panels)?
+        };
+        write(&out, &drawn)?;
+        print(&format!("\n  drawn in {}\n", out.display()))
     }
 }
 
@@ -220,6 +241,16 @@ fn read(path: &Path) -> anyhow::Result<LabResult> {
 
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn parse_drawing(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    let known = path
+        .extension()
+        .is_some_and(|extension| extension == "svg" || extension == "html");
+    known
+        .then_some(path)
+        .ok_or_else(|| format!("{text:?} is neither a page nor a picture; accepted: a name that ends in .html or .svg"))
 }
 
 fn parse_rate(text: &str) -> Result<f64, String> {

@@ -58,6 +58,9 @@ pub(super) fn section(page: &mut String, result: &LabResult) -> anyhow::Result<(
         }
     }
     legend(page, &settings)?;
+    if settings.len() > 1 {
+        page.push_str("<p class=\"note\">Where only one line is seen, both lie on it.</p>\n");
+    }
     if result.repetitions > 1 {
         writeln!(
             page,
@@ -188,7 +191,7 @@ fn curves(result: &LabResult, corner: Option<&str>, of: fn(&Sample) -> f64) -> V
     runs.iter().map(curve).collect()
 }
 
-pub(super) fn legend(page: &mut String, entries: &[(Colour, &str)]) -> anyhow::Result<()> {
+pub(in crate::lab) fn legend(page: &mut String, entries: &[(Colour, &str)]) -> anyhow::Result<()> {
     page.push_str("<p class=\"legend\">");
     for (colour, name) in entries {
         write!(page, "<span class=\"{}\">{}</span>", colour.name(), escaped(name))?;
@@ -197,7 +200,7 @@ pub(super) fn legend(page: &mut String, entries: &[(Colour, &str)]) -> anyhow::R
     Ok(())
 }
 
-pub(super) fn figure(page: &mut String, title: &str, about: &str, svg: &str) -> anyhow::Result<()> {
+pub(in crate::lab) fn figure(page: &mut String, title: &str, about: &str, svg: &str) -> anyhow::Result<()> {
     writeln!(
         page,
         "<figure><figcaption><b>{}</b> {}</figcaption>\n{svg}</figure>",

@@ -6,6 +6,7 @@ mod origin;
 
 use std::fmt::Write as _;
 
+pub(super) use self::curves::{figure, legend};
 use super::result::LabResult;
 
 /// Also of the model's page.

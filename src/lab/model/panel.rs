@@ -1,0 +1,206 @@
+//! One experiment as the model sees it: derived, simulated and, if it was run, measured, on the same axes.
+
+use anyhow::Context as _;
+
+use super::{Model, Simulated};
+use crate::lab::plot::{Colour, Curve, Scale, Weight, plot};
+use crate::lab::result::LabResult;
+use crate::lab::words::{thousands, written};
+
+/// Moments at which the model is evaluated and the simulation counts.
+pub const POINTS: usize = 400;
+/// Two curves that are further apart than this need a reason.
+const TOLERANCE: f64 = 0.10;
+
+/// What is drawn.
+#[derive(Debug)]
+pub struct Panel {
+    /// What it is of.
+    pub title: String,
+    /// What there is to say of it.
+    pub sentences: Vec<String>,
+    derived: Vec<(f64, f64)>,
+    simulated: Vec<(f64, f64)>,
+    /// Of each repetition; the flag is set for the one to look at.
+    measured: Vec<(bool, Vec<(f64, f64)>)>,
+}
+
+impl Panel {
+    /// Of numbers that nobody ran.
+    #[must_use]
+    pub fn of(model: &Model, simulated: &Simulated) -> Self {
+        let derived = simulated
+            .points
+            .iter()
+            .map(|point| (point.0, model.pinned(point.0, 0.0)));
+        let derived: Vec<_> = derived.collect();
+        Self {
+            title: format!(
+                "{} tunnels, simulated: {}",
+                thousands(simulated.tunnels as f64),
+                named(model)
+            ),
+            sentences: vec![apart("simulation", &derived, &simulated.points, None)],
+            derived,
+            simulated: simulated.points.clone(),
+            measured: Vec::new(),
+        }
+    }
+
+    /// Of a result: with the bytes that were carved, and with the arrivals that its seed gave.
+    ///
+    /// # Errors
+    /// If it is not one that the model speaks of.
+    pub fn of_result(result: &LabResult) -> anyhow::Result<Self> {
+        let modelled = result.model.as_ref().with_context(|| {
+            format!(
+                "a result of {} has no measured curve of pinned slabs; accepted are results of head with a run under pin",
+                result.scenario
+            )
+        })?;
+        let model = &modelled.model;
+        let workers = f64::from(modelled.workers);
+        let runs = result.runs.iter().filter(|run| run.setting == "pin");
+        let measured: Vec<_> = runs
+            .map(|run| {
+                let points = run.samples.iter().map(|sample| (sample.seconds, sample.tls.pinned));
+                (run.repetition == result.middle, points.collect())
+            })
+            .collect();
+        let seed = result.run("pin").map_or(result.seed, |run| run.seed);
+        let seconds = modelled.points.last().map_or(0.0, |point| point.0);
+        let tunnels = (model.arrival_rate * seconds).round().max(1.0) as u64;
+        let mut simulated: Vec<(f64, f64)> = Vec::new();
+        for worker in 0..u64::from(modelled.workers) {
+            let own = model.simulate(seed + worker, tunnels, POINTS, modelled.filled);
+            if simulated.is_empty() {
+                simulated = own.points;
+            } else {
+                simulated
+                    .iter_mut()
+                    .zip(own.points)
+                    .for_each(|(sum, own)| sum.1 += own.1);
+            }
+        }
+        let derived: Vec<_> = simulated
+            .iter()
+            .map(|point| (point.0, model.pinned(point.0, modelled.filled) * workers))
+            .collect();
+        let repetitions = if measured.len() > 1 {
+            format!(", {} repetitions", measured.len())
+        } else {
+            String::new()
+        };
+        let mut sentences = vec![
+            told("measurement", modelled.difference, modelled.why.as_deref()),
+            apart("simulation", &derived, &simulated, modelled.why.as_deref()),
+        ];
+        sentences.push(format!(
+            "Measured by a {} build of {} on {} × {}, seed {seed}.",
+            result.machine.build, result.machine.commit, result.machine.cores, result.machine.processor
+        ));
+        Ok(Self {
+            title: format!(
+                "lab run {} ({}){repetitions}; {}",
+                result.scenario,
+                result.variant,
+                named(model)
+            ),
+            sentences,
+            derived,
+            simulated,
+            measured,
+        })
+    }
+
+    /// Every curve, what is to be seen best last.
+    pub(super) fn draw(&self) -> anyhow::Result<String> {
+        let thin = self.measured.iter().filter(|(middle, _)| !middle);
+        let heavy = self.measured.iter().filter(|(middle, _)| *middle);
+        let mut curves = vec![Curve {
+            colour: Colour::Simulated,
+            weight: if self.measured.is_empty() {
+                Weight::Heavy
+            } else {
+                Weight::Band
+            },
+            points: self.simulated.clone(),
+        }];
+        curves.extend(thin.map(|(_, points)| Curve {
+            colour: Colour::Bug,
+            weight: Weight::Thin,
+            points: points.clone(),
+        }));
+        curves.extend(heavy.map(|(_, points)| Curve::new(Colour::Bug, points.clone())));
+        curves.push(Curve::new(Colour::Model, self.derived.clone()));
+        plot(&curves, Scale::Count, 0.0)
+    }
+
+    /// What each colour is.
+    pub(super) fn legend(&self) -> Vec<(Colour, &'static str)> {
+        let mut entries = vec![(Colour::Model, "derived"), (Colour::Simulated, "simulated")];
+        if !self.measured.is_empty() {
+            entries.push((Colour::Bug, "measured"));
+        }
+        entries
+    }
+}
+
+fn named(model: &Model) -> String {
+    let life = model
+        .lifetime
+        .map_or_else(|| "never ending".to_owned(), |mean| format!("living {mean:.0} s"));
+    format!(
+        "{} tunnels a second {life}, {}, slabs of {}",
+        model.arrival_rate,
+        written(model.byte_rate, "bytes/s"),
+        written(model.slab, "bytes")
+    )
+}
+
+/// How far `seen` is from `expected` over the second half, where a slab more or less is no longer much.
+fn apart(what: &str, expected: &[(f64, f64)], seen: &[(f64, f64)], why: Option<&str>) -> String {
+    let sum = |points: &[(f64, f64)]| points[points.len() / 2..].iter().map(|point| point.1).sum::<f64>();
+    let (expected_sum, seen_sum) = (sum(expected), sum(seen));
+    let difference = if expected_sum > 0.0 {
+        seen_sum / expected_sum - 1.0
+    } else {
+        0.0
+    };
+    let slabs = expected.last().map_or(0.0, |point| point.1);
+    let chance = format!(
+        "of {slabs:.0} slabs, chance moves about {:.0} %",
+        100.0 / slabs.max(1.0).sqrt()
+    );
+    told(what, difference, why.or(Some(&chance)))
+}
+
+fn told(what: &str, difference: f64, why: Option<&str>) -> String {
+    let told = format!(
+        "Over the second half the {what} is {} from what was derived.",
+        written(difference, "part")
+    );
+    match why {
+        Some(why) if difference.abs() > TOLERANCE => format!("{told} That is more than a tenth: {why}."),
+        _ => told,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_than_a_tenth_needs_a_reason() {
+        let line =
+            |slope: f64| -> Vec<(f64, f64)> { (0..10).map(|at| (f64::from(at), f64::from(at) * slope)).collect() };
+        let near = apart("simulation", &line(1.0), &line(1.05), None);
+        assert!(near.ends_with("+5.0 % from what was derived."), "{near}");
+        let far = apart("simulation", &line(1.0), &line(0.8), None);
+        assert!(
+            far.contains("-20.0 %") && far.contains("of 9 slabs, chance moves about 33 %"),
+            "{far}"
+        );
+        assert!(told("measurement", 0.2, Some("too few bytes")).ends_with("a tenth: too few bytes."));
+    }
+}
