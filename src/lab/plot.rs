@@ -95,8 +95,8 @@ impl Curve {
 }
 
 /// Draws `curves` over seconds. `top` is the least that the axis reaches up to, so that plots beside each other can have
-/// the same.
-pub(super) fn plot(curves: &[Curve], scale: Scale, top: f64) -> anyhow::Result<String> {
+/// the same. `marks` are moments, each with what began.
+pub(super) fn plot(curves: &[Curve], marks: &[(f64, String)], scale: Scale, top: f64) -> anyhow::Result<String> {
     let points = || curves.iter().flat_map(|curve| &curve.points);
     let seconds = points().map(|point| point.0).fold(0.1, f64::max);
     let (unit, second) = time_unit(seconds);
@@ -126,6 +126,18 @@ pub(super) fn plot(curves: &[Curve], scale: Scale, top: f64) -> anyhow::Result<S
             .x_label_formatter(&|at| format!("{} {unit}", grouped(*at)))
             .y_label_formatter(&|value| written(*value, scale))
             .draw()?;
+        // Names take turns in height, so that neighbours do not meet.
+        for ((at, what), turn) in marks.iter().zip(0_u8..) {
+            let (at, height) = (at / second, if turn % 2 == 0 { 0.13 } else { 0.26 });
+            let line = [(at, bottom), (at, top)].into_iter();
+            chart.draw_series(DashedLineSeries::new(line, 2, 4, INK.stroke_width(1)))?;
+            let text = ("sans-serif", 14).into_font().color(&INK);
+            chart.draw_series([Text::new(
+                format!(" {what}"),
+                (at, bottom + (top - bottom) * height),
+                text,
+            )])?;
+        }
         for curve in curves {
             let points = curve.points.iter().map(|(at, value)| (at / second, *value));
             let style = match curve.weight {
@@ -193,7 +205,7 @@ mod tests {
     fn colours_are_the_pages_and_no_other() {
         let curves = [Colour::Bug, Colour::Cure, Colour::Model]
             .map(|colour| Curve::new(colour, vec![(0.0, 0.0), (1.0, 2e6), (2.0, 3e6)]));
-        let svg = plot(&curves, Scale::Bytes, 0.0).unwrap();
+        let svg = plot(&curves, &[(1.5, "push".to_owned())], Scale::Bytes, 0.0).unwrap();
         for name in [
             "var(--bug)",
             "var(--cure)",
@@ -201,6 +213,7 @@ mod tests {
             "var(--muted)",
             "1 MB",
             "2 s",
+            "push",
         ] {
             assert!(svg.contains(name), "{name} is missing in {svg}");
         }
@@ -222,6 +235,6 @@ mod tests {
 
     #[test]
     fn nothing_to_draw_is_drawn_as_nothing() {
-        assert!(plot(&[], Scale::Count, 0.0).unwrap().starts_with("<svg"));
+        assert!(plot(&[], &[], Scale::Count, 0.0).unwrap().starts_with("<svg"));
     }
 }

@@ -42,6 +42,9 @@ pub struct LabResult {
     pub claims: Vec<Claim>,
     /// The outcome in a sentence or two.
     pub verdict: String,
+    /// What the scenario is about, over all repetitions; empty if there was one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub medians: Vec<Fact>,
     /// The model beside what was measured.
     pub model: Option<Modelled>,
     /// Why this should not be believed as it stands.

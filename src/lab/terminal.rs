@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::result::{Fact, LabResult};
 use super::verdict::{Costs, PER_TUNNEL, costs};
-use super::words::{number, range, spread};
+use super::words::{medians, number, range, spread};
 
 /// The outcome, for people.
 #[must_use]
@@ -21,6 +21,9 @@ pub fn summary(result: &LabResult) -> String {
     let partial = if result.partial { "  PARTIAL" } else { "" };
     line(&mut text, &format!("{scenario} ({variant}): {title}{partial}\n"));
     line(&mut text, &format!("{}\n", result.verdict));
+    if let Some(medians) = medians(result) {
+        line(&mut text, &format!("{medians}\n"));
+    }
     runs(&mut text, result);
     text.push('\n');
     let costs = costs(result);

@@ -1,6 +1,6 @@
 //! Numbers as the lab tells them.
 
-use super::result::Fact;
+use super::result::{Fact, LabResult};
 use super::units::format_bytes;
 
 /// A number with its unit.
@@ -48,6 +48,16 @@ pub(super) fn range(fact: &Fact) -> String {
     } else {
         format!("{least} to {most}")
     }
+}
+
+/// The sentence on what several repetitions agree about; nothing of one.
+pub(super) fn medians(result: &LabResult) -> Option<String> {
+    let told: Vec<String> = result
+        .medians
+        .iter()
+        .map(|fact| format!("{} {}{}", fact.name, number(fact), spread(fact)))
+        .collect();
+    (!told.is_empty()).then(|| format!("Medians of {} repetitions: {}.", result.repetitions, told.join("; ")))
 }
 
 /// `1,234,567`.

@@ -73,6 +73,7 @@ pub async fn run(
         facts: Vec::new(),
         claims: Vec::new(),
         verdict: String::new(),
+        medians: Vec::new(),
         model: None,
         warnings: Vec::new(),
     };

@@ -133,7 +133,7 @@ impl Panel {
         }));
         curves.extend(heavy.map(|(_, points)| Curve::new(Colour::Bug, points.clone())));
         curves.push(Curve::new(Colour::Model, self.derived.clone()));
-        plot(&curves, Scale::Count, 0.0)
+        plot(&curves, &[], Scale::Count, 0.0)
     }
 
     /// What each colour is.

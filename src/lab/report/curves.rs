@@ -76,26 +76,39 @@ pub(super) fn section(page: &mut String, result: &LabResult) -> anyhow::Result<(
         }
     }
     page.push_str("<div class=\"plots\">\n");
-    for (title, about, scale, of) in SERIES {
-        let nothing = |run: &&Run| run.samples.iter().all(|sample| of(sample) == 0.0);
-        if result.runs.iter().all(|run| nothing(&run)) {
-            continue;
+    let seen = |series: &&Series| {
+        let samples = result.runs.iter().flat_map(|run| &run.samples);
+        samples.into_iter().any(|sample| series.3(sample) != 0.0)
+    };
+    let marks = result.runs.first().map_or(&[][..], |run| &run.marks);
+    // The corners beside each other, and of the rest the one where all is on.
+    let (of_corners, of_one): (Vec<&Series>, Vec<&Series>) = SERIES
+        .iter()
+        .filter(seen)
+        .partition(|series| !corners.is_empty() && OF_CORNERS.contains(&series.0));
+    for (title, _, scale, of) in of_corners {
+        // The same scale in every corner, or they could not be compared.
+        let values = result.runs.iter().flat_map(|run| run.samples.iter().map(of));
+        let top = values.fold(0.0, f64::max);
+        for corner in &corners {
+            let curves = curves(result, Some(corner), *of);
+            figure(
+                page,
+                &format!("{title}: {corner}"),
+                "",
+                &plot(&curves, &[], *scale, top)?,
+            )?;
         }
-        if corners.is_empty() {
-            figure(page, title, about, &plot(&curves(result, None, of), scale, 0.0)?)?;
-        } else if OF_CORNERS.contains(&title) {
-            // The same scale in every corner, or they could not be compared.
-            let values = result.runs.iter().flat_map(|run| run.samples.iter().map(of));
-            let top = values.fold(0.0, f64::max);
-            for corner in &corners {
-                let curves = curves(result, Some(corner), of);
-                figure(page, &format!("{title}: {corner}"), "", &plot(&curves, scale, top)?)?;
-            }
-        } else {
-            let both = corners.last().copied();
-            let about = format!("{about}; {}", both.unwrap_or_default());
-            figure(page, title, &about, &plot(&curves(result, both, of), scale, 0.0)?)?;
-        }
+    }
+    let last = corners.last().copied();
+    for (title, about, scale, of) in of_one {
+        let title = last.map_or_else(|| (*title).to_owned(), |corner| format!("{title}: {corner}"));
+        figure(
+            page,
+            &title,
+            about,
+            &plot(&curves(result, last, *of), marks, *scale, 0.0)?,
+        )?;
     }
     if result.scenario == "trend" {
         trends(page, result)?;
@@ -113,7 +126,7 @@ fn trends(page: &mut String, result: &LabResult) -> anyhow::Result<()> {
         page,
         "Usage trend",
         "recent against long-term mean, sampled at turnovers",
-        &plot(&by_turnover, Scale::Ratio, 0.0)?,
+        &plot(&by_turnover, &[], Scale::Ratio, 0.0)?,
     )?;
     let mut by_clock = curves(result, None, |sample| sample.rss_bytes);
     for curve in &mut by_clock {
@@ -127,7 +140,7 @@ fn trends(page: &mut String, result: &LabResult) -> anyhow::Result<()> {
         page,
         "The same of RSS",
         "sampled by the clock",
-        &plot(&by_clock, Scale::Ratio, 0.0)?,
+        &plot(&by_clock, &[], Scale::Ratio, 0.0)?,
     )
 }
 
@@ -150,7 +163,7 @@ fn model(page: &mut String, result: &LabResult) -> anyhow::Result<()> {
         &[(Colour::Bug, "measured"), (Colour::Model, "expected by the model")],
     )?;
     page.push_str("<div class=\"plots\">\n");
-    figure(page, "Pinned tls slabs", "", &plot(&curves, Scale::Count, 0.0)?)?;
+    figure(page, "Pinned tls slabs", "", &plot(&curves, &[], Scale::Count, 0.0)?)?;
     page.push_str("</div>\n");
     let why = model
         .why

@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 
 pub(super) use self::curves::{figure, legend};
 use super::result::LabResult;
+use super::words::medians;
 
 /// Also of the model's page.
 pub(super) const STYLE: &str = include_str!("report.css");
@@ -29,6 +30,9 @@ pub fn html(result: &LabResult) -> anyhow::Result<String> {
         escaped(&result.title),
         escaped(&result.verdict),
     )?;
+    if let Some(medians) = medians(result) {
+        writeln!(page, "<p class=\"note\">{}</p>", escaped(&medians))?;
+    }
     if result.partial {
         page.push_str("<p class=\"partial\">Partial: the run was interrupted. What is here was measured, but it is not all.</p>\n");
     }

@@ -144,6 +144,12 @@ fn modelled(pin: &Run, scenario: &Scenario, traffic: &Traffic) -> Modelled {
                 format_bytes(reached),
                 format_bytes(asked)
             )
+        } else if pin.load.late_seconds > model.fill_time() {
+            format!(
+                "{:+.0} %: uploads began up to {:.1} s late and were made up for, so that slabs did not fill evenly",
+                difference * 100.0,
+                pin.load.late_seconds
+            )
         } else if workers > 1.0 {
             format!(
                 "{:+.0} %: the workers do not fill their slabs equally fast",

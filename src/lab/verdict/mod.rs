@@ -20,7 +20,6 @@ use super::result::{Claim, Fact, LabResult, Modelled, Run};
 use super::scenario::{Experiment, Scenario};
 use super::spread::middle;
 use super::units::format_bytes;
-use super::words::{number, spread};
 
 /// The part of an asked rate that counts as reaching it.
 const REACHED: f64 = 0.9;
@@ -96,10 +95,7 @@ pub(super) fn conclude(result: &mut LabResult, scenario: &Scenario) {
     if numbers.len() > 1 {
         let keys = keys(scenario).iter();
         let known = keys.filter_map(|key| facts.iter().find(|fact| fact.name == *key));
-        let told: Vec<String> = known
-            .map(|fact| format!("{} {}{}", fact.name, number(fact), spread(fact)))
-            .collect();
-        result.verdict += &format!(" Medians of {} repetitions: {}.", numbers.len(), told.join("; "));
+        result.medians = known.cloned().collect();
     }
     (result.facts, result.claims) = (facts, claims);
     doubt::doubt(result);
