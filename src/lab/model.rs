@@ -1,5 +1,6 @@
 //! How many slabs are pinned: the formula, and a simulation of it. `docs/model.md` derives it.
 
+mod chance;
 mod drawing;
 mod panel;
 mod told;
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::chance::{difference, told_chance};
 pub use self::drawing::{page, picture};
 pub use self::panel::{POINTS, Panel};
 pub use self::told::told;

@@ -17,7 +17,7 @@ use super::scenario::Traffic;
 const BURST_SHARE: f64 = 0.8;
 
 /// A tunnel that was due so many seconds before the end should be open, even as one of a burst.
-const OPENING: f64 = 0.5;
+pub(super) const OPENING: f64 = 0.5;
 
 /// When the bytes of a load are due.
 #[derive(Clone, Copy, Debug)]

@@ -13,6 +13,7 @@ use crate::lab::client::{Clients, Wire};
 use crate::lab::observe::{Observer, Sample, ask};
 use crate::lab::result::{Fact, Run};
 use crate::lab::scenario::Idle;
+use crate::lab::traffic::OPENING;
 use crate::lab::verdict::PER_TUNNEL;
 use crate::labels::HeadPolicy;
 
@@ -98,7 +99,9 @@ async fn one(lab: &Lab<'_>, idle: &Idle, policy: HeadPolicy) -> anyhow::Result<R
     }
     run.load.tunnels = wires.len() as u64;
     run.load.tunnel_rate_asked = idle.tunnel_rate;
-    run.load.tunnel_rate = wires.len() as f64 / begin.elapsed().as_secs_f64();
+    // The last ones were due a moment ago.
+    let took = (begin.elapsed().as_secs_f64() - OPENING).max(seconds);
+    run.load.tunnel_rate = wires.len() as f64 / took;
     lab.mark(&mut run, &observer, "all open").await;
     lab.watch(&mut stage, &observer, idle.settle, &mut run).await;
     phases.push((PHASES[0], Moment::read(&observer, stage.admin).await?));

@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 
-use super::{Model, Simulated};
+use super::{Model, Simulated, difference, told_chance};
 use crate::lab::plot::{Colour, Curve, Scale, Weight, plot};
 use crate::lab::result::LabResult;
 use crate::lab::words::{thousands, written};
@@ -40,7 +40,7 @@ impl Panel {
                 thousands(simulated.tunnels as f64),
                 named(model)
             ),
-            sentences: vec![apart("simulation", &derived, &simulated.points, None)],
+            sentences: vec![apart(model, 0.0, &derived, &simulated.points)],
             derived,
             simulated: simulated.points.clone(),
             measured: Vec::new(),
@@ -93,7 +93,7 @@ impl Panel {
         };
         let mut sentences = vec![
             told("measurement", modelled.difference, modelled.why.as_deref()),
-            apart("simulation", &derived, &simulated, modelled.why.as_deref()),
+            apart(model, modelled.filled, &derived, &simulated),
         ];
         sentences.push(format!(
             "Measured by a {} build of {} on {} × {}, seed {seed}.",
@@ -158,21 +158,13 @@ fn named(model: &Model) -> String {
     )
 }
 
-/// How far `seen` is from `expected` over the second half, where a slab more or less is no longer much.
-fn apart(what: &str, expected: &[(f64, f64)], seen: &[(f64, f64)], why: Option<&str>) -> String {
-    let sum = |points: &[(f64, f64)]| points[points.len() / 2..].iter().map(|point| point.1).sum::<f64>();
-    let (expected_sum, seen_sum) = (sum(expected), sum(seen));
-    let difference = if expected_sum > 0.0 {
-        seen_sum / expected_sum - 1.0
-    } else {
-        0.0
-    };
-    let slabs = expected.last().map_or(0.0, |point| point.1);
-    let chance = format!(
-        "of {slabs:.0} slabs, chance moves about {:.0} %",
-        100.0 / slabs.max(1.0).sqrt()
-    );
-    told(what, difference, why.or(Some(&chance)))
+/// What there is to say of the simulation.
+fn apart(model: &Model, filled: f64, derived: &[(f64, f64)], simulated: &[(f64, f64)]) -> String {
+    let values = |points: &[(f64, f64)]| points.iter().map(|point| point.1).collect::<Vec<f64>>();
+    let difference = difference(&values(derived), &values(simulated));
+    let seconds = simulated.last().map_or(0.0, |point| point.0);
+    let why = (difference.abs() > TOLERANCE).then(|| told_chance(model.chance(seconds, filled)));
+    told("simulation", difference, why.as_deref())
 }
 
 fn told(what: &str, difference: f64, why: Option<&str>) -> String {
@@ -192,15 +184,8 @@ mod tests {
 
     #[test]
     fn more_than_a_tenth_needs_a_reason() {
-        let line =
-            |slope: f64| -> Vec<(f64, f64)> { (0..10).map(|at| (f64::from(at), f64::from(at) * slope)).collect() };
-        let near = apart("simulation", &line(1.0), &line(1.05), None);
+        let near = told("measurement", 0.05, Some("chance"));
         assert!(near.ends_with("+5.0 % from what was derived."), "{near}");
-        let far = apart("simulation", &line(1.0), &line(0.8), None);
-        assert!(
-            far.contains("-20.0 %") && far.contains("of 9 slabs, chance moves about 33 %"),
-            "{far}"
-        );
         assert!(told("measurement", 0.2, Some("too few bytes")).ends_with("a tenth: too few bytes."));
     }
 }

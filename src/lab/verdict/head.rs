@@ -2,7 +2,7 @@
 
 use super::{Findings, LINEAR, REACHED, Repetition, amplification, grown_slabs, is_flat, most};
 use crate::lab::fit::Line;
-use crate::lab::model::Model;
+use crate::lab::model::{Model, difference, told_chance};
 use crate::lab::observe::Sample;
 use crate::lab::result::{Fact, Modelled, Run};
 use crate::lab::scenario::{Scenario, Traffic};
@@ -45,13 +45,15 @@ pub(super) fn judge(runs: &Repetition<'_>, scenario: &Scenario, traffic: &Traffi
         found.claim(
             "the model tells the pinned slabs within 10 %",
             modelled.difference.abs() <= TOLERANCE,
-            modelled.why.clone().unwrap_or_else(|| {
+            {
                 let (_, expected, seen) = modelled.points.last().copied().unwrap_or_default();
+                let why = modelled.why.as_deref().map(|why| format!(": {why}"));
                 format!(
-                    "{expected:.1} expected, {seen:.0} seen at the end; {:+.1} % over the run",
-                    modelled.difference * 100.0
+                    "{expected:.1} expected, {seen:.0} seen at the end; {:+.1} % over the run{}",
+                    modelled.difference * 100.0,
+                    why.unwrap_or_default()
                 )
-            }),
+            },
         );
         found.fact("pin: pinned slabs against the model", modelled.difference, "part");
         found.model = Some(modelled);
@@ -127,42 +129,29 @@ fn modelled(pin: &Run, scenario: &Scenario, traffic: &Traffic) -> Modelled {
             )
         })
         .collect();
-    // Over the second half: a slab that retires a moment earlier or later than expected is no difference.
-    let half = &points[points.len() / 2..];
-    let sum = |of: fn(&(f64, f64, f64)) -> f64| half.iter().map(of).sum::<f64>();
-    let (expected, seen) = (sum(|point| point.1), sum(|point| point.2));
-    let difference = if expected > 0.0 { seen / expected - 1.0 } else { 0.0 };
-    let slabs = points.last().map_or(0.0, |point| point.1);
+    let column = |of: fn(&(f64, f64, f64)) -> f64| points.iter().map(of).collect::<Vec<f64>>();
+    let difference = difference(&column(|point| point.1), &column(|point| point.2));
     let why = (difference.abs() > TOLERANCE).then(|| {
         let asked = traffic.byte_rate as f64;
         let reached = pin.load.byte_rate;
-        let spread = 1.0 / slabs.max(1.0).sqrt();
+        let chance = model.chance(pin.last().seconds, filled);
         if reached < asked * REACHED {
             format!(
-                "{:+.0} %: only {} of {} a second were uploaded",
-                difference * 100.0,
+                "only {} of {} a second were uploaded",
                 format_bytes(reached),
                 format_bytes(asked)
             )
         } else if pin.load.late_seconds > model.fill_time() {
             format!(
-                "{:+.0} %: uploads began up to {:.1} s late and were made up for, so that slabs did not fill evenly",
-                difference * 100.0,
+                "uploads began up to {:.1} s late and were made up for, so that slabs did not fill evenly",
                 pin.load.late_seconds
             )
         } else if workers > 1.0 {
-            format!(
-                "{:+.0} %: the workers do not fill their slabs equally fast",
-                difference * 100.0
-            )
-        } else if difference.abs() < 2.0 * spread {
-            format!(
-                "{:+.0} %: of so few slabs ({slabs:.0}) chance makes ±{:.0} %; run longer",
-                difference * 100.0,
-                200.0 * spread
-            )
+            "the workers do not fill their slabs equally fast".to_owned()
+        } else if (chance.least..=chance.most).contains(&difference) {
+            told_chance(chance)
         } else {
-            format!("{:+.0} %: no known reason", difference * 100.0)
+            "no known reason".to_owned()
         }
     });
     Modelled {
