@@ -12,6 +12,7 @@ use clap::{Args, Subcommand};
 use tokio_util::sync::CancellationToken;
 
 use super::signals::StopSignals;
+use super::values::parse_rate;
 use crate::lab::experiment;
 use crate::lab::model::{self, Model, POINTS, Panel};
 use crate::lab::result::LabResult;
@@ -251,11 +252,6 @@ fn parse_drawing(text: &str) -> Result<PathBuf, String> {
     known
         .then_some(path)
         .ok_or_else(|| format!("{text:?} is neither a page nor a picture; accepted: a name that ends in .html or .svg"))
-}
-
-fn parse_rate(text: &str) -> Result<f64, String> {
-    let rate = text.parse::<f64>().ok().filter(|rate| rate.is_finite() && *rate > 0.0);
-    rate.ok_or_else(|| format!("{text:?} is no rate; accepted: a number above 0, such as 500 or 0.5"))
 }
 
 fn print(text: &str) -> anyhow::Result<()> {

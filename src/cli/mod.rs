@@ -8,6 +8,7 @@ mod logging;
 mod serve;
 mod signals;
 mod upstream;
+mod values;
 
 use std::process::ExitCode;
 
