@@ -128,7 +128,7 @@ pub(super) fn plot(curves: &[Curve], marks: &[(f64, String)], scale: Scale, top:
             .draw()?;
         // Names take turns in height, so that neighbours do not meet.
         for ((at, what), turn) in marks.iter().zip(0_u8..) {
-            let (at, height) = (at / second, if turn % 2 == 0 { 0.13 } else { 0.26 });
+            let (at, height) = (at / second, if turn % 2 == 0 { 0.42 } else { 0.54 });
             let line = [(at, bottom), (at, top)].into_iter();
             chart.draw_series(DashedLineSeries::new(line, 2, 4, INK.stroke_width(1)))?;
             let text = ("sans-serif", 14).into_font().color(&INK);

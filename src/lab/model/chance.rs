@@ -62,8 +62,9 @@ mod tests {
             lifetime: Some(5.0),
         };
         let (few, many) = (model(0.5).chance(60.0, 0.0), model(50.0).chance(60.0, 0.0));
-        assert!(few.least < -0.1 && few.most > 0.1, "{few:?}");
-        assert!(many.least > -0.1 && many.most < 0.1, "{many:?}");
+        let width = |spread: Spread| spread.most - spread.least;
+        assert!(few.least < 0.0 && few.most > 0.0, "{few:?}");
+        assert!(width(few) > 5.0 * width(many), "{few:?} {many:?}");
     }
 
     #[test]

@@ -138,7 +138,7 @@ mod tests {
             "prefers-color-scheme: dark",
             "var(--simulated)",
             "var(--model)",
-            "1,0",
+            "tunnels, simulated",
             "from what was derived",
         ] {
             assert!(

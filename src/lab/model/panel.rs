@@ -151,11 +151,15 @@ fn named(model: &Model) -> String {
         .lifetime
         .map_or_else(|| "never ending".to_owned(), |mean| format!("living {mean:.0} s"));
     format!(
-        "{} tunnels a second {life}, {}, slabs of {}",
-        model.arrival_rate,
+        "{} a second {life}, {}, slabs of {}",
+        tunnels(model.arrival_rate),
         written(model.byte_rate, "bytes/s"),
         written(model.slab, "bytes")
     )
+}
+
+fn tunnels(rate: f64) -> String {
+    format!("{rate} tunnel{}", if rate == 1.0 { "" } else { "s" })
 }
 
 /// What there is to say of the simulation.

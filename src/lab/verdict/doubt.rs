@@ -100,7 +100,7 @@ mod tests {
         };
         (run.load.byte_rate_asked, run.load.byte_rate) = (1e6, 0.95e6);
         (run.load.tunnel_rate_asked, run.load.tunnel_rate) = (20.0, 19.0);
-        run.load.late_seconds = 0.1;
+        run.load.late_seconds = 0.05;
         change(&mut run);
         doubts(&run)
     }
