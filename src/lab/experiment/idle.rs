@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 use super::{HEAD_POLICIES, Lab};
 use crate::lab::account::Account;
 use crate::lab::client::{Clients, Wire};
-use crate::lab::observe::{Observer, Sample, ask};
+use crate::lab::observe::{Observer, ask};
 use crate::lab::result::{Fact, Run};
 use crate::lab::scenario::Idle;
 use crate::lab::traffic::OPENING;
@@ -64,7 +64,7 @@ async fn one(lab: &Lab<'_>, idle: &Idle, policy: HeadPolicy) -> anyhow::Result<R
     let observer = Observer::new(stage.admin, stage.pid());
     let tick = lab.scenario.common.tick;
     lab.watch(&mut stage, &observer, tick * 5, &mut run).await;
-    let before = Moment::read(&observer, stage.admin).await?;
+    let before = weighed(&observer, stage.admin).await?;
     let mut phases = Vec::new();
 
     lab.mark(&mut run, &observer, "opening").await;
@@ -104,13 +104,13 @@ async fn one(lab: &Lab<'_>, idle: &Idle, policy: HeadPolicy) -> anyhow::Result<R
     run.load.tunnel_rate = wires.len() as f64 / took;
     lab.mark(&mut run, &observer, "all open").await;
     lab.watch(&mut stage, &observer, idle.settle, &mut run).await;
-    phases.push((PHASES[0], Moment::read(&observer, stage.admin).await?));
+    phases.push((PHASES[0], weighed(&observer, stage.admin).await?));
 
     if !lab.stop.is_cancelled() {
         lab.mark(&mut run, &observer, "push").await;
         push(&stage.origin_address, idle, &mut wires).await?;
         lab.watch(&mut stage, &observer, idle.settle, &mut run).await;
-        phases.push((PHASES[1], Moment::read(&observer, stage.admin).await?));
+        phases.push((PHASES[1], weighed(&observer, stage.admin).await?));
     }
     run.facts = costs(&run, &before, &phases);
     Ok(run)
@@ -139,7 +139,7 @@ async fn push(origin: &SocketAddr, idle: &Idle, wires: &mut [Wire]) -> anyhow::R
 }
 
 /// Bytes a tunnel, at the end of each phase, above what there was before the first.
-fn costs(run: &Run, before: &Moment, phases: &[(&str, Moment)]) -> Vec<Fact> {
+fn costs(run: &Run, before: &Account, phases: &[(&str, Account)]) -> Vec<Fact> {
     let tunnels = run.load.tunnels.max(1) as f64;
     let mut facts = Vec::new();
     for (phase, after) in phases {
@@ -150,24 +150,17 @@ fn costs(run: &Run, before: &Moment, phases: &[(&str, Moment)]) -> Vec<Fact> {
                 PER_TUNNEL,
             ));
         };
-        tell("RSS", after.sample.rss_bytes, before.sample.rss_bytes);
-        for ((part, after), (_, before)) in after.account.parts().zip(before.account.parts()) {
-            tell(&part, after, before);
+        tell("RSS", after.resident, before.resident);
+        for (part, after) in after.parts() {
+            // What was not told both times cannot be compared.
+            if let Some((_, before)) = before.parts().find(|(known, _)| *known == part) {
+                tell(&part, after, before);
+            }
         }
     }
     facts
 }
 
-/// What there is at one moment.
-struct Moment {
-    sample: Sample,
-    account: Account,
-}
-
-impl Moment {
-    async fn read(observer: &Observer, admin: SocketAddr) -> anyhow::Result<Self> {
-        let sample = observer.sample().await?;
-        let account = Account::read(admin, &sample).await?;
-        Ok(Self { sample, account })
-    }
+async fn weighed(observer: &Observer, admin: SocketAddr) -> anyhow::Result<Account> {
+    Account::read(admin, &observer.sample().await?).await
 }
