@@ -1,21 +1,24 @@
 //! `headpin lab`: the experiments.
 
 use std::io::Write as _;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use tokio_util::sync::CancellationToken;
 
 use super::signals::StopSignals;
+use super::values::parse_rate;
 use crate::lab::experiment;
-use crate::lab::model::Model;
+use crate::lab::model::{self, Model, POINTS, Panel};
 use crate::lab::result::LabResult;
 use crate::lab::scenario::{self, Choice, Scenario, Variant};
 use crate::lab::stored::{self, Destination, StoredError};
 use crate::lab::units::{parse_bytes, parse_duration};
-use crate::lab::{report, terminal};
+use crate::lab::{compare, report, terminal};
 
 /// Reproduces the memory failures that the proxy is about, measures them and draws them
 #[derive(Debug, Args)]
@@ -75,6 +78,12 @@ struct ModelCommand {
     /// Makes chance repeatable
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     seed: u64,
+    /// A result's JSON, to hold against what is derived for it; may be given several times
+    #[arg(long, value_name = "RESULT")]
+    measured: Vec<PathBuf>,
+    /// Draw all of it into this file, a page (.html) or a picture (.svg)
+    #[arg(short, long, value_name = "FILE", value_parser = parse_drawing)]
+    out: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -94,6 +103,9 @@ struct RunCommand {
     /// Small enough for a test
     #[arg(long, conflicts_with = "fast")]
     smoke: bool,
+    /// How often each setting is run, in turn; the result tells medians and spreads
+    #[arg(long, value_name = "COUNT", default_value = "1")]
+    repeat: NonZeroU32,
     /// The folder that the result goes to
     #[arg(short, long, value_name = "FOLDER", default_value = "lab-results")]
     out: PathBuf,
@@ -112,7 +124,7 @@ impl LabCommand {
             LabWork::Compare { a, b } => {
                 let (a, b) = (stored::read(&a)?, stored::read(&b)?);
                 let doubts = stored::comparable(&a, &b)?;
-                print(&terminal::compare(&a, &b))?;
+                print(&compare::compare(&a, &b))?;
                 print(
                     &doubts
                         .iter()
@@ -159,7 +171,7 @@ impl RunCommand {
         let name = format!("{}-{}", scenario.name, scenario.variant.name());
         let destination = Destination::prepare(&self.out, &name)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let result = runtime.block_on(execute(&scenario))?;
+        let result = runtime.block_on(execute(&scenario, self.repeat))?;
         let written = destination.write(&result);
         if self.json {
             print(&stored::to_json(&result)?)?;
@@ -187,6 +199,8 @@ impl ModelCommand {
             tunnel_lifetime,
             tunnels,
             seed,
+            measured,
+            out,
         } = self;
         anyhow::ensure!(
             byte_rate > 0 && slab > 0 && tunnels > 0,
@@ -199,17 +213,31 @@ impl ModelCommand {
             lifetime: tunnel_lifetime.map(|mean| mean.as_secs_f64()),
         };
         let begin = tokio::time::Instant::now();
-        let simulated = model.simulate(seed, tunnels, 10);
-        let took = begin.elapsed();
-        print(&terminal::model(&model, &simulated, took))
+        let simulated = model.simulate(seed, tunnels, POINTS, 0.0);
+        print(&model::told(&model, &simulated, begin.elapsed()))?;
+        let mut panels = vec![Panel::of(&model, &simulated)];
+        for path in measured {
+            let panel =
+                Panel::of_result(&stored::read(&path)?).with_context(|| format!("cannot draw {}", path.display()))?;
+            print(&format!("\n{}\n  {}\n", panel.title, panel.sentences.join("\n  ")))?;
+            panels.push(panel);
+        }
+        let Some(out) = out else { return Ok(()) };
+        let drawn = if out.extension().is_some_and(|extension| extension == "svg") {
+            model::picture(&panels)?
+        } else {
+            model::page(&panels)?
+        };
+        std::fs::write(&out, &drawn).with_context(|| format!("cannot write {}", out.display()))?;
+        print(&format!("\n  drawn in {}\n", out.display()))
     }
 }
 
-async fn execute(scenario: &Scenario) -> anyhow::Result<LabResult> {
+async fn execute(scenario: &Scenario, repeat: NonZeroU32) -> anyhow::Result<LabResult> {
     let stop = CancellationToken::new();
     let mut signals = StopSignals::listen()?;
     let say = |what: &str| eprintln!("{what}");
-    let running = experiment::run(scenario, &stop, &say);
+    let running = experiment::run(scenario, repeat, &stop, &say);
     tokio::pin!(running);
     loop {
         tokio::select! {
@@ -223,9 +251,14 @@ async fn execute(scenario: &Scenario) -> anyhow::Result<LabResult> {
     }
 }
 
-fn parse_rate(text: &str) -> Result<f64, String> {
-    let rate = text.parse::<f64>().ok().filter(|rate| rate.is_finite() && *rate > 0.0);
-    rate.ok_or_else(|| format!("{text:?} is no rate; accepted: a number above 0, such as 500 or 0.5"))
+fn parse_drawing(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    let known = path
+        .extension()
+        .is_some_and(|extension| extension == "svg" || extension == "html");
+    known
+        .then_some(path)
+        .ok_or_else(|| format!("{text:?} is neither a page nor a picture; accepted: a name that ends in .html or .svg"))
 }
 
 fn print(text: &str) -> anyhow::Result<()> {

@@ -1,6 +1,7 @@
 //! `headpin load`
 
 mod arguments;
+mod options;
 mod progress;
 
 use std::io::{self, Write as _};

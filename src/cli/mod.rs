@@ -13,6 +13,7 @@ mod manager;
 mod serve;
 mod signals;
 mod upstream;
+mod values;
 mod watchdog;
 
 use std::process::ExitCode;

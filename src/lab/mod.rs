@@ -1,5 +1,6 @@
 //! The laboratory: what loads a proxy, what stands behind it, and experiments on the proxy between the two.
 
+pub mod compare;
 pub mod experiment;
 pub mod fit;
 pub mod load;
@@ -11,14 +12,17 @@ pub mod random;
 pub mod report;
 pub mod result;
 pub mod scenario;
+pub mod spread;
 pub mod stored;
 pub mod terminal;
 pub mod traffic;
 pub mod units;
 pub mod upstream;
 
+mod account;
 mod children;
 mod client;
 mod folder;
 mod plot;
 mod verdict;
+mod words;

@@ -1,7 +1,18 @@
 //! How many slabs are pinned: the formula, and a simulation of it. `docs/model.md` derives it.
 
+mod chance;
+mod drawing;
+mod panel;
+mod told;
+
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
+pub use self::chance::{difference, told_chance};
+pub use self::drawing::{page, picture};
+pub use self::panel::{POINTS, Panel};
+pub use self::told::told;
 use super::traffic::Arrivals;
 
 /// Euler's constant, the limit of `Ein(x) - ln x`.
@@ -10,7 +21,7 @@ const EULER: f64 = 0.577_215_664_901_532_9;
 const FORGOTTEN: f64 = 60.0;
 
 /// What decides it.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Model {
     /// Tunnels that arrive in a second.
     pub arrival_rate: f64,
@@ -92,9 +103,10 @@ impl Model {
         Some(mean / self.fill_time() * entire_exponential_integral(at_most))
     }
 
-    /// Lets `tunnels` arrive by chance and counts what they pin, at `points` moments.
+    /// Lets `tunnels` arrive by chance and counts what they pin, at `points` moments. `filled` of the slab in use was
+    /// carved before.
     #[must_use]
-    pub fn simulate(&self, seed: u64, tunnels: u64, points: usize) -> Simulated {
+    pub fn simulate(&self, seed: u64, tunnels: u64, points: usize, filled: f64) -> Simulated {
         let lifetime = self.lifetime.map(Duration::from_secs_f64);
         let duration = tunnels as f64 / self.arrival_rate;
         let step = duration / points as f64;
@@ -103,7 +115,7 @@ impl Model {
         let mut changes = vec![0_i64; points + 2];
         let at = |seconds: f64| ((seconds / step).ceil() as usize).min(points + 1);
         let mut pins = |slab: f64, until: f64| {
-            let retired = (slab + 1.0) * fill;
+            let retired = (slab + 1.0 - filled) * fill;
             if until > retired {
                 changes[at(retired)] += 1;
                 changes[at(until)] -= 1;
@@ -115,7 +127,7 @@ impl Model {
                 break;
             }
             arrived += 1;
-            let own = (at / fill).floor();
+            let own = (at / fill + filled).floor();
             if own > slab {
                 pins(slab, until);
                 (slab, until) = (own, 0.0);
@@ -131,7 +143,7 @@ impl Model {
         Simulated {
             points: points.collect(),
             tunnels: arrived,
-            slabs: (duration / fill) as u64,
+            slabs: (duration / fill + filled) as u64,
         }
     }
 }
@@ -205,7 +217,7 @@ mod tests {
                 lifetime,
                 ..BASE
             };
-            let simulated = model.simulate(1, 400_000, 4_000);
+            let simulated = model.simulate(1, 400_000, 4_000, 0.0);
             let half = simulated.points.len() / 2;
             let mean = |of: &dyn Fn(&(f64, f64)) -> f64| {
                 simulated.points[half..].iter().map(of).sum::<f64>() / (simulated.points.len() - half) as f64
@@ -220,6 +232,19 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn a_slab_that_was_begun_before_retires_earlier() {
+        let simulated = BASE.simulate(1, 1_000, 1_000, 0.75);
+        let first = simulated.points.iter().find(|point| point.1 > 0.0).unwrap().0;
+        let quarter = BASE.fill_time() / 4.0;
+        assert!(
+            (quarter..quarter + 1.1).contains(&first) || first > BASE.fill_time(),
+            "{first}"
+        );
+        let end = simulated.points.last().unwrap();
+        assert!((end.1 - BASE.pinned(end.0, 0.75)).abs() <= 1.0, "{end:?}");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, ensure};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -26,6 +26,9 @@ pub struct Sample {
     pub allocated_bytes: f64,
     /// CPU time so far.
     pub cpu_seconds: f64,
+    /// CPU time of the generator so far: of the lab's own process, which loads from one thread.
+    #[serde(default)]
+    pub generator_cpu_seconds: f64,
     /// Slabs of downstream plaintext.
     pub tls: Slabs,
     /// Slabs of upstream plaintext.
@@ -70,6 +73,12 @@ impl Sample {
     #[must_use]
     pub fn pinned_bytes(&self) -> f64 {
         self.tls.pinned_bytes + self.tcp.pinned_bytes
+    }
+
+    /// Held heads of both classes.
+    #[must_use]
+    pub fn heads(&self) -> f64 {
+        self.tls.heads + self.tcp.heads
     }
 
     /// Bytes of the held heads of both classes.
@@ -120,8 +129,12 @@ impl Observer {
         Ok(Sample {
             seconds,
             rss_bytes: process.rss_bytes as f64,
-            allocated_bytes: of("headpin_memory_bytes{part=\"allocated\"}"),
+            allocated_bytes: of("headpin_allocator_bytes{kind=\"allocated\"}")
+                .max(of("headpin_memory_bytes{part=\"allocated\"}")),
             cpu_seconds: process.cpu_seconds(),
+            generator_cpu_seconds: sample_one(std::process::id(), Look::Brief)
+                .context("/proc does not tell of the lab itself")?
+                .cpu_seconds(),
             tls: slabs("tls"),
             tcp: slabs("tcp"),
             connections: of("headpin_downstream_connections_open"),
@@ -150,6 +163,22 @@ pub(super) async fn get(address: SocketAddr, path: &str) -> anyhow::Result<Strin
 
 /// One request on a connection of its own; the body of the answer.
 pub(super) async fn ask(address: SocketAddr, method: &str, path: &str, body: &[u8]) -> anyhow::Result<String> {
+    let (status, answer) = exchange(address, method, path, body).await?;
+    ensure!(
+        status == 200,
+        "{method} {path} was answered with {status}: {}",
+        answer.trim()
+    );
+    Ok(answer)
+}
+
+/// The same with whatever status comes.
+pub(super) async fn exchange(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    body: &[u8],
+) -> anyhow::Result<(u16, String)> {
     let asking = async {
         let mut stream = TcpStream::connect(address).await?;
         let head = format!(
@@ -164,13 +193,8 @@ pub(super) async fn ask(address: SocketAddr, method: &str, path: &str, body: &[u
     let answer = timeout(PATIENCE, asking).await.context("no answer in time")??;
     let answer = String::from_utf8(answer).context("an answer that is no text")?;
     let (head, body) = answer.split_once("\r\n\r\n").context("no answer")?;
-    if !head.starts_with("HTTP/1.1 200") {
-        bail!(
-            "{method} {path} was answered with {}",
-            head.lines().next().unwrap_or_default()
-        );
-    }
-    Ok(body.to_owned())
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    Ok((status.context("an answer without a status")?, body.to_owned()))
 }
 
 #[cfg(test)]

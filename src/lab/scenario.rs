@@ -5,13 +5,16 @@
 //!       └─ its keys are the ones that are accepted
 //! ```
 
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+mod bounds;
+mod layers;
+mod numbers;
 
-use serde::{Deserialize, Deserializer};
+use std::path::PathBuf;
+
 use toml::{Table, Value};
 
-use super::units::{parse_bytes, parse_duration};
+use self::layers::{lay_over, meant, overlay, parse, parse_set, read, split};
+pub use self::numbers::{Backpressure, Common, Experiment, Idle, Traffic, Trend};
 
 /// What every scenario's file is called, and the file.
 const EMBEDDED: [(&str, &str); 5] = [
@@ -21,9 +24,6 @@ const EMBEDDED: [(&str, &str); 5] = [
     ("backpressure", include_str!("../../config/lab/backpressure.toml")),
     ("trend", include_str!("../../config/lab/trend.toml")),
 ];
-
-/// Tables of a scenario's file that hold other numbers for the same keys.
-const VARIANTS: [&str; 2] = ["fast", "smoke"];
 
 /// Why there is no such scenario. The user's fault.
 #[derive(Debug, thiserror::Error)]
@@ -107,127 +107,6 @@ pub struct Scenario {
     pub experiment: Experiment,
     /// All numbers, as they stand in a file.
     pub table: Table,
-}
-
-/// What every experiment has.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Common {
-    /// One line about it.
-    pub title: String,
-    /// Makes chance repeatable.
-    pub seed: u64,
-    /// Threads of the proxy.
-    pub workers: usize,
-    /// Bytes of a tls slab.
-    #[serde(deserialize_with = "bytes")]
-    pub tls_slab: u64,
-    /// Bytes of a tcp slab.
-    #[serde(deserialize_with = "bytes")]
-    pub tcp_slab: u64,
-    /// How often is looked.
-    #[serde(deserialize_with = "duration")]
-    pub tick: Duration,
-}
-
-/// The experiments, each with its numbers.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Experiment {
-    /// Tunnels arrive while data fills slabs.
-    Head(Traffic),
-    /// The four corners.
-    Uploads(Traffic),
-    /// What an idle tunnel costs.
-    Idle(Idle),
-    /// Slow readers.
-    Backpressure(Backpressure),
-    /// A bursty load and two detectors.
-    Trend(Trend),
-}
-
-/// Data and tunnels.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Traffic {
-    /// Data before anything is measured.
-    #[serde(deserialize_with = "duration")]
-    pub warmup: Duration,
-    /// What is measured.
-    #[serde(deserialize_with = "duration")]
-    pub duration: Duration,
-    /// Connections that upload.
-    pub data_connections: usize,
-    /// Bytes a second that all of them upload.
-    #[serde(deserialize_with = "bytes")]
-    pub byte_rate: u64,
-    /// Bytes of one upload.
-    #[serde(deserialize_with = "bytes")]
-    pub chunk: u64,
-    /// Tunnels that arrive in a second, on average.
-    pub tunnel_rate: f64,
-    /// How long a tunnel lives on average; `None` is forever.
-    #[serde(deserialize_with = "lifetime")]
-    pub tunnel_lifetime: Option<Duration>,
-    /// Bytes of the message that comes with the upgrade request.
-    pub head_bytes: usize,
-}
-
-/// Idle tunnels and a push.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Idle {
-    /// How many.
-    pub tunnels: usize,
-    /// New ones in a second at most.
-    pub tunnel_rate: f64,
-    /// How long memory is left alone before it is read.
-    #[serde(deserialize_with = "duration")]
-    pub settle: Duration,
-    /// Bytes of the message.
-    pub message: usize,
-}
-
-/// Slow readers.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Backpressure {
-    /// How many.
-    pub readers: u64,
-    /// Bytes of each download.
-    #[serde(deserialize_with = "bytes")]
-    pub download: u64,
-    /// Bytes a second that each reader takes.
-    #[serde(deserialize_with = "bytes")]
-    pub read_rate: u64,
-    /// The kernel's receive buffer of each.
-    #[serde(deserialize_with = "bytes")]
-    pub receive_buffer: u64,
-    /// Before they come.
-    #[serde(deserialize_with = "duration")]
-    pub warmup: Duration,
-    /// How long they read.
-    #[serde(deserialize_with = "duration")]
-    pub duration: Duration,
-    /// How long memory is watched after they left.
-    #[serde(deserialize_with = "duration")]
-    pub settle: Duration,
-}
-
-/// Bursts, and when a detector is sure.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Trend {
-    /// The load between bursts.
-    #[serde(flatten)]
-    pub traffic: Traffic,
-    /// From one burst to the next.
-    #[serde(deserialize_with = "duration")]
-    pub burst_every: Duration,
-    /// Tunnels that come with a burst.
-    pub burst_tunnels: usize,
-    /// How long they stay, and the data flows.
-    #[serde(deserialize_with = "duration")]
-    pub burst_lasts: Duration,
-    /// The trend above which a detector suspects a leak.
-    pub threshold: f64,
-    /// Samples in a row above it that make it sure.
-    pub confirm: usize,
 }
 
 /// The names of the embedded scenarios.
@@ -329,155 +208,12 @@ impl Scenario {
             Err(ScenarioError::Faults(faults))
         }
     }
-
-    /// Numbers that no run can do anything with.
-    fn faults(&self) -> Vec<String> {
-        let mut faults = Vec::new();
-        let mut demand = |good: bool, key: &str, accepted: &str| {
-            if !good {
-                let value = self.table.get(key).map(ToString::to_string).unwrap_or_default();
-                faults.push(format!("{key} = {value}: accepted is {accepted}"));
-            }
-        };
-        let Common { workers, tick, .. } = self.common;
-        demand((1..=64).contains(&workers), "workers", "1 to 64");
-        demand(tick >= Duration::from_millis(10), "tick", "10ms or more");
-        match &self.experiment {
-            Experiment::Head(traffic) | Experiment::Uploads(traffic) | Experiment::Trend(Trend { traffic, .. }) => {
-                demand(traffic.data_connections > 0, "data_connections", "1 or more");
-                demand(traffic.byte_rate > 0, "byte_rate", "a number of bytes above 0");
-                demand(traffic.chunk > 0, "chunk", "a number of bytes above 0");
-                let rate = traffic.tunnel_rate;
-                demand(rate.is_finite() && rate > 0.0, "tunnel_rate", "a number above 0");
-                demand(traffic.duration >= tick * 10, "duration", "ten times the tick or more");
-                demand(traffic.head_bytes <= 125, "head_bytes", "0 to 125");
-            }
-            Experiment::Idle(idle) => {
-                demand(idle.tunnels > 0, "tunnels", "1 or more");
-                let rate = idle.tunnel_rate;
-                demand(rate.is_finite() && rate > 0.0, "tunnel_rate", "a number above 0");
-                demand((1..=65_536).contains(&idle.message), "message", "1 to 65536");
-            }
-            Experiment::Backpressure(slow) => {
-                demand(slow.readers > 0, "readers", "1 or more");
-                demand(slow.download > 0, "download", "a number of bytes above 0");
-            }
-        }
-        if let Experiment::Trend(trend) = &self.experiment {
-            demand(trend.threshold > 0.0, "threshold", "a number above 0");
-            demand(trend.confirm > 0, "confirm", "1 or more");
-            demand(
-                trend.burst_lasts < trend.burst_every,
-                "burst_lasts",
-                "shorter than burst_every",
-            );
-        }
-        faults
-    }
-}
-
-fn read(path: &Path) -> Result<Table, ScenarioError> {
-    let text = std::fs::read_to_string(path).map_err(|source| ScenarioError::Read {
-        path: path.to_owned(),
-        source,
-    })?;
-    parse(&text, &path.display().to_string())
-}
-
-fn parse(text: &str, from: &str) -> Result<Table, ScenarioError> {
-    text.parse().map_err(|error: toml::de::Error| ScenarioError::Syntax {
-        from: from.to_owned(),
-        why: error.to_string().trim().to_owned(),
-    })
-}
-
-/// `key=value`; a value that is no TOML is a string, so that `--set byte_rate=2MB` needs no quotes.
-fn parse_set(set: &str) -> Result<Table, String> {
-    let Some((key, value)) = set.split_once('=') else {
-        return Err(format!("--set {set}: accepted is key=value, such as byte_rate=2MB"));
-    };
-    let (key, value) = (key.trim(), value.trim());
-    let parsed = format!("value = {value}").parse::<Table>().ok();
-    let value = parsed
-        .and_then(|mut table| table.remove("value"))
-        .unwrap_or_else(|| Value::String(value.to_owned()));
-    Ok(Table::from_iter([(key.to_owned(), value)]))
-}
-
-/// Takes the variants out of a file's table.
-fn split(table: &mut Table) -> Table {
-    let variant = |name: &str| table.remove(name).map(|variant| (name.to_owned(), variant));
-    VARIANTS.map(variant).into_iter().flatten().collect()
-}
-
-fn overlay(table: &mut Table, mut variants: Table, variant: Variant, name: &str, faults: &mut Vec<String>) {
-    match variants.remove(variant.name()) {
-        Some(Value::Table(own)) => lay_over(table, own, name, faults),
-        Some(_) => faults.push(format!("[{}] of {name} is no table", variant.name())),
-        None => {}
-    }
-}
-
-fn lay_over(table: &mut Table, own: Table, name: &str, faults: &mut Vec<String>) {
-    for (key, value) in own {
-        match table.get_mut(&key) {
-            Some(_) if key == "kind" && value.as_str() != Some(name) => {
-                faults.push(format!("kind = {value}: accepted is {name:?} here"));
-            }
-            Some(known) => *known = value,
-            None => faults.push(unknown(&key, table, name)),
-        }
-    }
-}
-
-fn unknown(key: &str, table: &Table, name: &str) -> String {
-    let meant = meant(key, table.keys().map(String::as_str));
-    let accepted: Vec<&str> = table.keys().map(String::as_str).filter(|key| *key != "kind").collect();
-    format!("{name} has no key {key:?}{meant}; accepted: {}", accepted.join(", "))
-}
-
-/// The known word that is nearest to what was typed, as a question.
-fn meant<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> String {
-    let near = known
-        .into_iter()
-        .map(|word| (strsim::levenshtein(word, typed), word))
-        .min();
-    let near = near.filter(|(distance, _)| *distance <= 2);
-    near.map_or_else(String::new, |(_, word)| format!(" (did you mean {word}?)"))
-}
-
-/// A value as it is written, whatever its type: what is accepted is told by who reads it.
-fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    Ok(match Value::deserialize(deserializer)? {
-        Value::String(text) => text,
-        other => other.to_string(),
-    })
-}
-
-fn bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    parse_bytes(&text(deserializer)?).map_err(serde::de::Error::custom)
-}
-
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    parse_duration(&text(deserializer)?).map_err(serde::de::Error::custom)
-}
-
-fn lifetime<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    let text = text(deserializer)?;
-    if text == "forever" {
-        return Ok(None);
-    }
-    match parse_duration(&text) {
-        Ok(lifetime) if !lifetime.is_zero() => Ok(Some(lifetime)),
-        Ok(_) => Err(serde::de::Error::custom(
-            "a lifetime of nothing; accepted: 30s, 5m, forever",
-        )),
-        Err(why) => Err(serde::de::Error::custom(why + ", forever")),
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn chosen(name: &str, variant: Variant, sets: &[&str]) -> Result<Scenario, String> {
@@ -530,11 +266,11 @@ mod tests {
             ("heads", "a=b", "accepted: head, uploads, idle, backpressure, trend"),
             ("head", "byterate=1", "did you mean byte_rate?"),
             ("head", "tunnels=1", "accepted: "),
-            ("head", "byte_rate=fast", "accepted: 4096"),
+            ("head", "byte_rate=fast", "accepted is one such as"),
             (
                 "head",
                 "duration=10",
-                "duration = 10: \"10\" is no length of time; accepted",
+                "duration = 10: \"10\" is not a duration: accepted",
             ),
             ("head", "workers=0", "accepted is 1 to 64"),
             ("head", "tunnel_lifetime=0s", "forever"),

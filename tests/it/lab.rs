@@ -1,6 +1,7 @@
 //! The laboratory, in its short form: real processes, real sockets, and what it claims of them.
 
 use std::fs;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use headpin::lab::result::LabResult;
@@ -11,19 +12,43 @@ fn lab(arguments: &[&str]) -> Command {
     command
 }
 
+/// How often a scenario may meet a machine that has other things to do.
+const ATTEMPTS: usize = 4;
+
 /// Runs a scenario's short form; its result, and the report.
-fn smoke(scenario: &str, sets: &[&str]) -> (LabResult, String) {
-    let folder = tempfile::tempdir().unwrap();
-    let out = folder.path().to_str().unwrap();
+fn smoke(scenario: &str, more: &[&str]) -> (LabResult, String) {
+    smoke_into(tempfile::tempdir().unwrap().path(), scenario, more)
+}
+
+/// The same, and both stay in `folder`. A result that itself says the load did not come as asked shows nothing about the
+/// proxy, and is measured again.
+fn smoke_into(folder: &Path, scenario: &str, more: &[&str]) -> (LabResult, String) {
+    let out = folder.to_str().unwrap();
     let mut arguments = vec!["run", scenario, "--smoke", "--out", out];
-    arguments.extend(sets.iter().flat_map(|set| ["--set", set]));
-    let output = lab(&arguments).output().unwrap();
-    let told = told(&output);
-    let read = |name: String| fs::read_to_string(folder.path().join(name)).unwrap_or_else(|_| panic!("{told}"));
-    let result: LabResult = serde_json::from_str(&read(format!("{scenario}-smoke.json"))).unwrap();
-    assert!(output.status.success(), "{told}");
-    assert!(result.is_good(), "{told}");
-    (result, read(format!("{scenario}-smoke.html")))
+    arguments.extend(more);
+    let mut all_told = String::new();
+    for _ in 0..ATTEMPTS {
+        let output = lab(&arguments).output().unwrap();
+        all_told += &told(&output);
+        let read = |name: String| fs::read_to_string(folder.join(name)).unwrap_or_else(|_| panic!("{all_told}"));
+        let result: LabResult = serde_json::from_str(&read(format!("{scenario}-smoke.json"))).unwrap();
+        let held_up = [
+            " late;",
+            "the generator was the limit",
+            "the generator or the machine was the limit",
+        ];
+        if result
+            .warnings
+            .iter()
+            .any(|warning| held_up.iter().any(|why| warning.contains(why)))
+        {
+            continue;
+        }
+        assert!(output.status.success(), "{all_told}");
+        assert!(result.is_good(), "{all_told}");
+        return (result, read(format!("{scenario}-smoke.html")));
+    }
+    panic!("the machine is too busy to measure anything: {all_told}");
 }
 
 fn told(output: &Output) -> String {
@@ -69,23 +94,46 @@ fn heads_pin_slabs_linearly_and_as_many_as_the_model_says() {
 
 #[test]
 fn of_four_corners_only_tunnels_with_uploads_grow() {
-    let (result, _) = smoke("uploads", &[]);
+    let (result, page) = smoke("uploads", &[]);
     holds(&result, "in one corner of four");
     holds(&result, "under copy memory is flat in every corner");
     assert_eq!(result.runs.len(), 8);
+    for run in &result.runs {
+        let grows = run.corner.as_deref() == Some("both") && run.setting == "pin";
+        // Capacities: one slab of each class is always there, and under the bug many are.
+        let slabs = run.last().tls.live;
+        assert_eq!(slabs > 5.0, grows, "{}: {slabs}", run.name());
+    }
+    for title in ["Resident memory: nothing", "Live slabs: both", "Heads held: both"] {
+        assert!(page.contains(title), "{title}");
+    }
 }
 
 #[test]
-fn idle_tunnels_are_weighed_before_and_after_a_push() {
-    let (result, _) = smoke("idle", &[]);
+fn idle_tunnels_are_weighed_by_part_before_and_after_a_push() {
+    let (result, page) = smoke("idle", &[]);
     for setting in ["pin", "copy"] {
         for phase in ["idle", "after the push"] {
+            let parts: Vec<_> = result
+                .facts
+                .iter()
+                .filter_map(|fact| Some((fact.name.strip_prefix(&format!("{setting}, {phase}: "))?, fact.value)))
+                .collect();
             // What is allocated moves by more than so few tunnels take.
-            let name = format!("{setting}, {phase}: RSS");
-            let fact = result.facts.iter().find(|fact| fact.name == name).unwrap();
-            assert!(fact.value > 0.0, "{fact:?}");
+            assert!(parts[0].0 == "RSS" && parts[0].1 > 0.0, "{parts:?}");
+            let user = parts[1..].iter().filter(|part| !part.0.starts_with("kernel: "));
+            let sum: f64 = user.map(|part| part.1).sum();
+            assert!(
+                (sum - parts[0].1).abs() < 1_024.0,
+                "the parts are not the whole: {parts:?}"
+            );
+            // Whose buffers the kernel's are, is said.
+            let own = parts.iter().any(|part| part.0.contains("the proxy's own sockets"));
+            let all = parts.iter().any(|part| part.0.contains("the whole network namespace"));
+            assert!(own != all, "{parts:?}");
         }
     }
+    assert!(page.contains("What one tunnel costs, in bytes") && page.contains("user space: RSS"));
 }
 
 #[test]
@@ -100,6 +148,111 @@ fn without_backpressure_memory_holds_what_slow_readers_leave() {
     let (result, _) = smoke("backpressure", &[]);
     holds(&result, "under queue most of what readers have not taken is in memory");
     holds(&result, "under pipe a slow reader costs less than 1 MiB");
+}
+
+#[test]
+fn repetitions_are_interleaved_and_told_as_median_and_spread() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let shorter = ["--repeat", "3", "--set", "duration=2s", "--set", "seed=9"];
+    let (result, page) = smoke_into(folder.path(), "head", &shorter);
+    let order: Vec<_> = result
+        .runs
+        .iter()
+        .map(|run| (run.setting.as_str(), run.repetition))
+        .collect();
+    assert_eq!(
+        order,
+        [
+            ("pin", 1),
+            ("copy", 1),
+            ("pin", 2),
+            ("copy", 2),
+            ("pin", 3),
+            ("copy", 3)
+        ]
+    );
+    let seeds: Vec<u64> = result.runs.iter().map(|run| run.seed).collect();
+    assert!(
+        seeds[0] == 9 && seeds[0] == seeds[1] && seeds[2] == seeds[3] && seeds[2] != seeds[4],
+        "{seeds:?}"
+    );
+    let pinned = result
+        .facts
+        .iter()
+        .find(|fact| fact.name == "pin: pinned bytes")
+        .unwrap();
+    assert!(
+        pinned.each.len() == 3 && pinned.each.contains(&pinned.value),
+        "{pinned:?}"
+    );
+    assert!(
+        result
+            .claims
+            .iter()
+            .all(|claim| claim.because.starts_with("in 3 of 3 repetitions"))
+    );
+    assert!(page.contains("Medians of 3 repetitions") && page.contains("The heavy line is repetition"));
+
+    let json = path("head-smoke.json");
+    let output = lab(&["compare", &json, &json]).output().unwrap();
+    let text = told(&output);
+    assert!(
+        output.status.success() && text.contains("no difference beyond the spread"),
+        "{text}"
+    );
+    assert!(!text.contains("  beyond the spread"), "{text}");
+
+    // The same result beside the model.
+    for (file, parts) in [
+        ("model.svg", ["<svg", "prefers-color-scheme: dark", "measured"]),
+        ("model.html", ["<!doctype html>", "var(--simulated)", "measured"]),
+    ] {
+        let out = path(file);
+        let output = lab(&["model", "--tunnels", "10000", "--measured", &json, "--out", &out])
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success() && told(&output).contains("the measurement is"),
+            "{}",
+            told(&output)
+        );
+        let drawn = fs::read_to_string(&out).unwrap();
+        for part in parts {
+            assert!(drawn.contains(part), "{part} is missing in {file}");
+        }
+    }
+}
+
+#[test]
+fn a_result_without_pinned_slabs_cannot_be_held_against_the_model() {
+    let folder = tempfile::tempdir().unwrap();
+    smoke_into(folder.path(), "idle", &["--set", "tunnels=5"]);
+    let json = folder.path().join("idle-smoke.json");
+    let output = lab(&["model", "--tunnels", "100", "--measured", json.to_str().unwrap()])
+        .output()
+        .unwrap();
+    assert!(
+        !output.status.success() && told(&output).contains("accepted are results of head"),
+        "{}",
+        told(&output)
+    );
+}
+
+#[test]
+fn a_result_says_what_there_is_to_doubt() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().to_str().unwrap();
+    let sets = ["--set", "duration=2s", "--set", "tick=200ms"];
+    let output = lab(&[&["run", "head", "--smoke", "--out", out][..], &sets].concat())
+        .output()
+        .unwrap();
+    let text =
+        fs::read_to_string(folder.path().join("head-smoke.json")).unwrap_or_else(|_| panic!("{}", told(&output)));
+    let result: LabResult = serde_json::from_str(&text).unwrap();
+    let doubted = |doubt: &str| result.warnings.iter().any(|warning| warning.contains(doubt));
+    assert!(doubted("samples are few"), "{:?}", result.warnings);
+    assert_eq!(doubted("debug build"), cfg!(debug_assertions));
 }
 
 #[test]

@@ -200,7 +200,7 @@ fn rates_that_cannot_be_reached_are_told_with_what_was_reached() {
         // Nor does one thread shake so many hands.
         (
             &["--set", "tunnel_rate=30000", "--set", "tunnel_lifetime=5ms"],
-            ["tunnels were to be opened and", "lower tunnel_rate"],
+            ["tunnels a second were due and", "lower tunnel_rate"],
         ),
     ] {
         let (code, told) = ran(headpin(&[&run[..], sets].concat()));

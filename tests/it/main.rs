@@ -17,6 +17,7 @@ mod lab_input;
 mod layers;
 mod leak;
 mod metrics_reference;
+#[cfg(feature = "peers")]
 mod page;
 mod service;
 mod signals;

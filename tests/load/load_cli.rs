@@ -87,8 +87,14 @@ async fn a_fault_makes_the_run_fail_and_usage_is_64() {
     for (arguments, says) in [
         (&["load", "echo", "localhost"][..], "accepted: wss://"),
         (&["load", "echo", &target, "--rate", "0"], "accepted: a number above 0"),
-        (&["load", "idle", &target, "--hold", "10"], "accepted: 250ms"),
-        (&["load", "upload", &target, "--size", "many"], "accepted: 4096"),
+        (
+            &["load", "idle", &target, "--hold", "10"],
+            "accepted is one such as \"500ms\"",
+        ),
+        (
+            &["load", "upload", &target, "--size", "many"],
+            "accepted is one such as \"512B\"",
+        ),
         (&["upstream", "--listen", "here"], "--listen"),
     ] {
         let run = output(arguments).await;

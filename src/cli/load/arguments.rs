@@ -1,16 +1,12 @@
 //! What can be typed after `headpin load`.
 
-use std::num::NonZeroUsize;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 
-use crate::lab::load::{Carrier, Greet, Plan, Resume, Sources, Target, Trust, Until, Work};
+use super::options::{Common, Extent, Hold, Transfer};
+use crate::lab::load::{Greet, Resume, Until, Work};
 use crate::lab::units::{parse_bytes, parse_duration};
-
-/// How long work goes on that was given neither a duration nor a count.
-const USUAL_DURATION: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Debug, Subcommand)]
 pub(super) enum LoadWork {
@@ -109,77 +105,6 @@ pub(super) enum LoadWork {
         #[command(flatten)]
         hold: Hold,
     },
-}
-
-#[derive(Args, Clone, Debug)]
-pub(super) struct Common {
-    /// wss://host[:port][/path], or ws, https, http; without a path, that of `headpin upstream` for this work; {n} in the
-    /// path is the connection's number
-    target: Target,
-    /// Trust the authorities in this PEM file
-    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
-    ca: Option<PathBuf>,
-    /// Trust any certificate
-    #[arg(long)]
-    insecure: bool,
-    /// Local addresses to connect from, in turn; each has about 28,000 ports
-    #[arg(long, value_name = "FROM-TO")]
-    source: Option<Sources>,
-    /// New connections per second, at most
-    #[arg(long, value_name = "PER_SECOND", value_parser = parse_rate, allow_negative_numbers = true)]
-    rate: Option<f64>,
-    /// Threads
-    #[arg(long, value_name = "N", default_value = "1")]
-    threads: NonZeroUsize,
-    /// How long a connection may take to open, or an answer to come
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
-    timeout: Duration,
-    /// A header field to add to every request; may be given several times
-    #[arg(long = "header", value_name = "NAME: VALUE", value_parser = parse_header)]
-    headers: Vec<(String, String)>,
-    /// Watch this process and its descendants: CPU, RSS, PSS
-    #[arg(long, value_name = "PID")]
-    pid: Option<u32>,
-    /// Print the report as one line of JSON
-    #[arg(long)]
-    pub(super) json: bool,
-    /// Print a line when all connections are open
-    #[arg(long)]
-    pub(super) announce_ready: bool,
-}
-
-/// Until when tunnels are held.
-#[derive(Args, Clone, Debug)]
-pub(super) struct Hold {
-    /// Hold them for so long once all are open; without it, until Ctrl-C
-    #[arg(long, value_name = "TIME", value_parser = parse_duration, conflicts_with = "until_stdin_closes")]
-    hold: Option<Duration>,
-    /// Hold them until standard input closes
-    #[arg(long)]
-    until_stdin_closes: bool,
-}
-
-#[derive(Args, Clone, Debug)]
-pub(super) struct Extent {
-    /// How long [default: 10s]
-    #[arg(long, value_name = "TIME", value_parser = parse_duration, conflicts_with = "count")]
-    duration: Option<Duration>,
-    /// How often, on each connection
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    count: Option<u64>,
-}
-
-#[derive(Args, Clone, Debug)]
-pub(super) struct Transfer {
-    /// Connections
-    #[arg(long, short = 'n', value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..))]
-    connections: u64,
-    /// Bytes of each body
-    #[arg(long, value_name = "BYTES", default_value = "16MiB", value_parser = parse_bytes)]
-    size: u64,
-    /// What it travels in
-    #[arg(long, value_enum, default_value_t)]
-    over: Carrier,
 }
 
 impl LoadWork {
@@ -328,51 +253,4 @@ impl LoadWork {
             }
         })
     }
-}
-
-impl Hold {
-    fn until(&self) -> Until {
-        self.hold.map_or(Until::Stopped, Until::Elapsed)
-    }
-}
-
-impl Extent {
-    fn until(&self) -> Until {
-        self.count
-            .map_or_else(|| Until::Elapsed(self.duration.unwrap_or(USUAL_DURATION)), Until::Count)
-    }
-}
-
-impl Common {
-    pub(super) fn into_plan(self, work: Work) -> Plan {
-        let trust = match self.ca {
-            Some(file) => Trust::Ca(file),
-            None if self.insecure => Trust::Anyone,
-            None => Trust::System,
-        };
-        Plan {
-            target: self.target,
-            trust,
-            sources: self.source.unwrap_or_default(),
-            headers: self.headers,
-            rate: self.rate,
-            threads: self.threads,
-            timeout: self.timeout,
-            pid: self.pid,
-            work,
-        }
-    }
-}
-
-fn parse_rate(text: &str) -> Result<f64, String> {
-    let rate = text.parse::<f64>().ok().filter(|rate| rate.is_finite() && *rate > 0.0);
-    rate.ok_or_else(|| format!("{text:?} is no rate; accepted: a number above 0, such as 500 or 0.5"))
-}
-
-fn parse_header(text: &str) -> Result<(String, String), String> {
-    let refused = || format!("{text:?} is no header field; accepted: \"name: value\"");
-    let (name, value) = text.split_once(':').ok_or_else(refused)?;
-    http::HeaderName::try_from(name.trim()).map_err(|_| refused())?;
-    http::HeaderValue::try_from(value.trim()).map_err(|_| refused())?;
-    Ok((name.trim().to_owned(), value.trim().to_owned()))
 }

@@ -1,6 +1,6 @@
 //! What an idle tunnel costs, before and after one message is pushed to it.
 
-use std::fs;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -8,12 +8,17 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::task::TaskTracker;
 
 use super::{HEAD_POLICIES, Lab};
+use crate::lab::account::Account;
 use crate::lab::client::{Clients, Wire};
 use crate::lab::observe::{Observer, ask};
-use crate::lab::result::{Fact, LabResult, Run};
+use crate::lab::result::{Fact, Run};
 use crate::lab::scenario::Idle;
+use crate::lab::traffic::OPENING;
+use crate::lab::verdict::PER_TUNNEL;
 use crate::labels::HeadPolicy;
 
+/// When a tunnel is weighed: with all open and quiet, and quiet again after the push.
+pub(in crate::lab) const PHASES: [&str; 2] = ["idle", "after the push"];
 /// The client id that all tunnels subscribe to, so that one message reaches each.
 const CLIENT: &str = "lab";
 /// How long all messages together may take to arrive.
@@ -21,18 +26,17 @@ const PUSH_PATIENCE: Duration = Duration::from_secs(60);
 /// Tunnels that are being opened at once.
 const OPENING_MAX: usize = 64;
 
-pub(super) async fn idle(lab: &Lab<'_>, idle: &Idle, result: &mut LabResult) -> anyhow::Result<()> {
+pub(super) async fn idle(lab: &Lab<'_>, idle: &Idle, runs: &mut Vec<Run>) -> anyhow::Result<()> {
     for policy in HEAD_POLICIES {
         if lab.stop.is_cancelled() {
             break;
         }
-        let run = one(lab, idle, policy, &mut result.facts).await?;
-        result.runs.push(run);
+        runs.push(one(lab, idle, policy).await?);
     }
     Ok(())
 }
 
-async fn one(lab: &Lab<'_>, idle: &Idle, policy: HeadPolicy, facts: &mut Vec<Fact>) -> anyhow::Result<Run> {
+async fn one(lab: &Lab<'_>, idle: &Idle, policy: HeadPolicy) -> anyhow::Result<Run> {
     let mut stage = lab.stage(policy).await?;
     let mut run = Run {
         setting: policy.to_string(),
@@ -47,7 +51,8 @@ async fn one(lab: &Lab<'_>, idle: &Idle, policy: HeadPolicy, facts: &mut Vec<Fac
     let observer = Observer::new(stage.admin, stage.pid());
     let tick = lab.scenario.common.tick;
     lab.watch(&mut stage, &observer, tick * 5, &mut run).await;
-    let mut kernel = vec![Kernel::read()];
+    let before = weighed(&observer, stage.admin).await?;
+    let mut phases = Vec::new();
 
     lab.mark(&mut run, &observer, "opening").await;
     let opening = TaskTracker::new();
@@ -80,22 +85,26 @@ async fn one(lab: &Lab<'_>, idle: &Idle, policy: HeadPolicy, facts: &mut Vec<Fac
         wires.push(opened.context("a tunnel cannot be opened")?);
     }
     run.load.tunnels = wires.len() as u64;
+    run.load.tunnel_rate_asked = idle.tunnel_rate;
+    // The last ones were due a moment ago.
+    let took = (begin.elapsed().as_secs_f64() - OPENING).max(seconds);
+    run.load.tunnel_rate = wires.len() as f64 / took;
     lab.mark(&mut run, &observer, "all open").await;
     lab.watch(&mut stage, &observer, idle.settle, &mut run).await;
-    kernel.push(Kernel::read());
+    phases.push((PHASES[0], weighed(&observer, stage.admin).await?));
 
     if !lab.stop.is_cancelled() {
         lab.mark(&mut run, &observer, "push").await;
         push(&stage.origin_address, idle, &mut wires).await?;
         lab.watch(&mut stage, &observer, idle.settle, &mut run).await;
-        kernel.push(Kernel::read());
+        phases.push((PHASES[1], weighed(&observer, stage.admin).await?));
     }
-    facts.extend(costs(&run, &kernel));
+    run.facts = costs(&run, &before, &phases);
     Ok(run)
 }
 
 /// Publishes one message and takes it from every tunnel.
-async fn push(origin: &std::net::SocketAddr, idle: &Idle, wires: &mut [Wire]) -> anyhow::Result<()> {
+async fn push(origin: &SocketAddr, idle: &Idle, wires: &mut [Wire]) -> anyhow::Result<()> {
     let message = vec![b'm'; idle.message];
     let answer = ask(*origin, "POST", &format!("/publish/{CLIENT}"), &message).await?;
     let all = format!("{{\"receivers\": {}}}", wires.len());
@@ -116,63 +125,29 @@ async fn push(origin: &std::net::SocketAddr, idle: &Idle, wires: &mut [Wire]) ->
         .context("the message did not reach everyone in time")?
 }
 
-/// Memory of the kernel, all processes of the machine together.
-#[derive(Clone, Copy, Debug, Default)]
-struct Kernel {
-    /// What sits in TCP's buffers.
-    buffers: f64,
-    /// Its objects: sockets, files, event queues.
-    objects: f64,
-}
-
-impl Kernel {
-    fn read() -> Self {
-        let page = 4096.0;
-        let sockets = fs::read_to_string("/proc/net/sockstat").unwrap_or_default();
-        let tcp = sockets.lines().find(|line| line.starts_with("TCP:"));
-        let pages = tcp.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
-        let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-        let slab = memory.lines().find_map(|line| line.strip_prefix("Slab:"));
-        let kilobytes = slab.and_then(|text| text.trim().trim_end_matches("kB").trim().parse::<f64>().ok());
-        Self {
-            buffers: pages.unwrap_or(0.0) * page,
-            objects: kilobytes.unwrap_or(0.0) * 1024.0,
-        }
-    }
-}
-
 /// Bytes a tunnel, at the end of each phase, above what there was before the first.
-fn costs(run: &Run, kernel: &[Kernel]) -> Vec<Fact> {
-    let Some(before) = run.before("opening") else {
-        return Vec::new();
-    };
+fn costs(run: &Run, before: &Account, phases: &[(&str, Account)]) -> Vec<Fact> {
     let tunnels = run.load.tunnels.max(1) as f64;
-    let phases = [
-        ("idle", run.before("push").cloned().unwrap_or_else(|| run.last())),
-        ("after the push", run.last()),
-    ];
     let mut facts = Vec::new();
-    for ((phase, sample), kernel_after) in phases.into_iter().zip(&kernel[1..]) {
-        let per = |after: f64, before: f64| (after - before) / tunnels;
-        let rss = per(sample.rss_bytes, before.rss_bytes);
-        let allocated = per(sample.allocated_bytes, before.allocated_bytes);
-        let slabs = per(sample.live_bytes(), before.live_bytes());
-        let buffers = per(kernel_after.buffers, kernel[0].buffers);
-        let objects = per(kernel_after.objects, kernel[0].objects);
-        for (part, value) in [
-            ("RSS", rss),
-            ("connection state", allocated - slabs),
-            ("slabs", slabs),
-            ("allocator slack and stacks", rss - allocated),
-            ("kernel: TCP buffers, both ends of both connections", buffers),
-            ("kernel: objects, the whole machine", objects),
-        ] {
+    for (phase, after) in phases {
+        let mut tell = |part: &str, after: f64, before: f64| {
             facts.push(Fact::new(
                 format!("{}, {phase}: {part}", run.setting),
-                value,
-                "bytes per tunnel",
+                (after - before) / tunnels,
+                PER_TUNNEL,
             ));
+        };
+        tell("RSS", after.resident, before.resident);
+        for (part, after) in after.parts() {
+            // What was not told both times cannot be compared.
+            if let Some((_, before)) = before.parts().find(|(known, _)| *known == part) {
+                tell(&part, after, before);
+            }
         }
     }
     facts
+}
+
+async fn weighed(observer: &Observer, admin: SocketAddr) -> anyhow::Result<Account> {
+    Account::read(admin, &observer.sample().await?).await
 }

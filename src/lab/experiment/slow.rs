@@ -7,30 +7,24 @@ use super::Lab;
 use crate::lab::children::{Stage, Toggles};
 use crate::lab::load::{self, Carrier, Plan, Sources, Trust, Until, Work};
 use crate::lab::observe::{Observer, Sample};
-use crate::lab::result::{Fact, LabResult, Run};
+use crate::lab::result::{Fact, Run};
 use crate::lab::scenario::Backpressure;
 use crate::labels::{HeadPolicy, RelayPolicy};
 
 /// How long a connection may take to open.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-pub(super) async fn backpressure(lab: &Lab<'_>, slow: &Backpressure, result: &mut LabResult) -> anyhow::Result<()> {
+pub(super) async fn backpressure(lab: &Lab<'_>, slow: &Backpressure, runs: &mut Vec<Run>) -> anyhow::Result<()> {
     for policy in [RelayPolicy::Queue, RelayPolicy::Pipe] {
         if lab.stop.is_cancelled() {
             break;
         }
-        let run = one(lab, slow, policy, &mut result.facts).await?;
-        result.runs.push(run);
+        runs.push(one(lab, slow, policy).await?);
     }
     Ok(())
 }
 
-async fn one(
-    lab: &Lab<'_>,
-    slow: &Backpressure,
-    relay_policy: RelayPolicy,
-    facts: &mut Vec<Fact>,
-) -> anyhow::Result<Run> {
+async fn one(lab: &Lab<'_>, slow: &Backpressure, relay_policy: RelayPolicy) -> anyhow::Result<Run> {
     let toggles = Toggles {
         head_policy: HeadPolicy::Copy,
         relay_policy,
@@ -81,13 +75,20 @@ async fn one(
     let report = report?;
     run.load.tunnels = report.connections.ready;
     run.load.faults = report.faults.values().map(|seen| seen.count).sum();
+    run.load.warnings = report
+        .warnings
+        .iter()
+        // Said of the whole result.
+        .filter(|warning| **warning != load::Warning::DebugBuild)
+        .map(ToString::to_string)
+        .collect();
     run.load.first_fault = report.faults.values().next().map(|seen| seen.example.clone());
     if run.cut_short.is_none() {
         lab.mark(&mut run, &observer, "left").await;
         lab.watch(&mut stage, &observer, slow.settle, &mut run).await;
     }
-    facts.extend(found(&run));
-    facts.push(Fact::new(
+    run.facts = found(&run);
+    run.facts.push(Fact::new(
         format!("{relay_policy}: taken by the readers"),
         report.bytes_received as f64,
         "bytes",

@@ -88,7 +88,7 @@ async fn one(lab: &Lab<'_>, traffic: &Traffic, parts: Parts<'_>, policy: HeadPol
     (lab.say)(&format!("{}: measuring for {:?}", run.name(), traffic.duration));
     let observer = Observer::new(stage.admin, stage.pid());
     if parts.tunnels {
-        load.open(traffic, lab.scenario.common.seed);
+        load.open(traffic, lab.seed);
     }
     if let Some(trend) = parts.bursts {
         load.burst(

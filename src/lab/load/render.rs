@@ -1,11 +1,17 @@
 //! A report as text for people.
 
+mod process;
+mod work;
+
 use std::fmt::{self, Write as _};
 
-use super::plan::{Carrier, Resume, Unit, Until, Work};
-use super::report::{Process, Report};
+use self::process::write_process;
+use self::work::{plan, work};
+use super::plan::Work;
+use super::report::Report;
 use super::stats::Spread;
 use crate::lab::units::format_bytes;
+use crate::lab::words::signed;
 
 /// Of fewer connections than this, what each adds to the generator cannot be told from what a run costs once.
 const ENOUGH: u64 = 1_000;
@@ -75,7 +81,7 @@ fn write_report(out: &mut String, report: &Report) -> fmt::Result {
     if let Some(bytes) = generator.rss_per_connection
         && connections.ready >= ENOUGH
     {
-        write!(own, "; RSS {} a connection", signed_bytes(bytes))?;
+        write!(own, "; RSS {} a connection", signed(bytes))?;
     }
     line(out, "generator", &own)?;
     for (kind, seen) in &report.faults {
@@ -93,109 +99,6 @@ fn write_report(out: &mut String, report: &Report) -> fmt::Result {
 
 fn line(out: &mut String, subject: &str, text: &str) -> fmt::Result {
     writeln!(out, "  {subject:<12} {text}")
-}
-
-fn plan(work: &Work) -> String {
-    let carrier = |over: Carrier| {
-        if over == Carrier::Http {
-            "requests"
-        } else {
-            "WebSocket messages"
-        }
-    };
-    let bytes = |bytes: u64| format_bytes(bytes as f64);
-    let what = match work {
-        Work::Idle { connections, .. } => format!("{connections} tunnels held"),
-        Work::Echo {
-            connections,
-            size,
-            in_flight,
-            ..
-        } => {
-            format!("{connections} × {size} B, {in_flight} in flight")
-        }
-        Work::Churn {
-            parallel, size, resume, ..
-        } => {
-            let resume = if *resume == Resume::Never {
-                "full handshakes"
-            } else {
-                "resumption"
-            };
-            format!("{parallel} at once, one echo of {size} B each, {resume}")
-        }
-        Work::Upload {
-            connections,
-            size,
-            over,
-            ..
-        } => {
-            format!("{connections} × {} up in {}", bytes(*size), carrier(*over))
-        }
-        Work::Download {
-            connections,
-            size,
-            over,
-            ..
-        } => {
-            format!("{connections} × {} down in {}", bytes(*size), carrier(*over))
-        }
-        Work::Slow {
-            connections,
-            size,
-            read_rate,
-            over,
-            ..
-        } => {
-            format!(
-                "{connections} × {} in {}, read at {}/s",
-                bytes(*size),
-                carrier(*over),
-                bytes(*read_rate)
-            )
-        }
-        Work::Head {
-            connections,
-            size,
-            greet,
-            ..
-        } => {
-            let head = size.map_or("no head".to_owned(), |size| format!("a head of {size} B"));
-            format!("{connections} tunnels with {head}, greeting {greet:?}")
-        }
-    };
-    let until = match work.until() {
-        Until::Elapsed(duration) if duration.is_zero() => "closed at once".to_owned(),
-        Until::Elapsed(duration) => format!("for {}", time(duration.as_secs_f64() * 1e6)),
-        Until::Count(count) => format!("{count} times"),
-        Until::Stopped => "until stopped".to_owned(),
-    };
-    format!("{what}, {until}")
-}
-
-fn work(report: &Report) -> String {
-    let bytes = report.bytes_sent + report.bytes_received;
-    let seconds = report.seconds;
-    match report.work.unit() {
-        Unit::Gigabyte => format!(
-            "{} in {} bodies verified in {seconds:.2} s, {}/s",
-            format_bytes(bytes as f64),
-            report.units,
-            format_bytes(bytes as f64 / seconds)
-        ),
-        unit => {
-            let plural = if unit == Unit::Message {
-                "messages"
-            } else {
-                "connections"
-            };
-            let per_second = report.units_per_second;
-            format!(
-                "{} {plural} verified in {seconds:.2} s, {per_second:.0}/s",
-                report.units
-            )
-        }
-    }
 }
 
 fn spread(spread: &Spread) -> String {
@@ -217,62 +120,6 @@ fn time(us: f64) -> String {
         us if us >= 1e3 => format!("{:.2} ms", us / 1e3),
         us => format!("{us:.0} µs"),
     }
-}
-
-fn write_process(out: &mut String, process: &Process) -> fmt::Result {
-    let Process {
-        before,
-        ready,
-        end,
-        after,
-        ..
-    } = process;
-    let count = end.processes;
-    let plural = if count == 1 { "process" } else { "processes" };
-    let mut cpu = format!(
-        "{} {} ({count} {plural}): user {:.2} s, system {:.2} s while working",
-        process.command,
-        process.pid,
-        end.user_seconds - ready.user_seconds,
-        end.system_seconds - ready.system_seconds
-    );
-    if let Some(us) = process.cpu_us_per_unit {
-        match process.unit {
-            Unit::Message => write!(cpu, "; {us:.2} µs a message")?,
-            Unit::Connection => write!(cpu, "; {us:.0} µs a connection")?,
-            Unit::Gigabyte => write!(cpu, "; {:.3} s a GB", us / 1e6)?,
-        }
-    }
-    line(out, "process", &cpu)?;
-    let rss = |bytes: u64| format_bytes(bytes as f64);
-    let mut memory = format!(
-        "{} before, {} ready, {} peak, {} end, {} a second after",
-        rss(before.rss_bytes),
-        rss(ready.rss_bytes),
-        rss(process.peak_rss_bytes),
-        rss(end.rss_bytes),
-        rss(after.rss_bytes)
-    );
-    if let Some(bytes) = process.rss_per_connection {
-        write!(memory, "; {} a connection", signed_bytes(bytes))?;
-    }
-    if let Some(bytes) = process.rss_growth_per_connection {
-        write!(memory, ", {} more each at the peak", signed_bytes(bytes))?;
-    }
-    line(out, "RSS", &memory)?;
-    if let (Some(before), Some(end)) = (before.pss_bytes, end.pss_bytes) {
-        let mut pss = format!("{} before, {} end", rss(before), rss(end));
-        if let Some(bytes) = process.pss_per_connection {
-            write!(pss, "; {} a connection", signed_bytes(bytes))?;
-        }
-        line(out, "PSS", &pss)?;
-    }
-    Ok(())
-}
-
-fn signed_bytes(bytes: f64) -> String {
-    let sign = if bytes < 0.0 { "-" } else { "" };
-    format!("{sign}{}", format_bytes(bytes.abs()))
 }
 
 #[cfg(test)]
