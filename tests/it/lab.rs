@@ -20,9 +20,16 @@ fn smoke(scenario: &str, more: &[&str]) -> (LabResult, String) {
     smoke_into(tempfile::tempdir().unwrap().path(), scenario, more)
 }
 
-/// The same, and both stay in `folder`. A result that itself says the load did not come as asked shows nothing about the
-/// proxy, and is measured again.
+/// The same, and both stay in `folder`.
 fn smoke_into(folder: &Path, scenario: &str, more: &[&str]) -> (LabResult, String) {
+    let (result, page, told) = measure_into(folder, scenario, more);
+    assert!(result.is_good(), "{told}");
+    (result, page)
+}
+
+/// The same, whether its claims hold or not; also what it told. A result that itself says the load did not come as asked
+/// shows nothing about the proxy, and is measured again.
+fn measure_into(folder: &Path, scenario: &str, more: &[&str]) -> (LabResult, String, String) {
     let out = folder.to_str().unwrap();
     let mut arguments = vec!["run", scenario, "--smoke", "--out", out];
     arguments.extend(more);
@@ -44,9 +51,9 @@ fn smoke_into(folder: &Path, scenario: &str, more: &[&str]) -> (LabResult, Strin
         {
             continue;
         }
-        assert!(output.status.success(), "{all_told}");
-        assert!(result.is_good(), "{all_told}");
-        return (result, read(format!("{scenario}-smoke.html")));
+        assert_eq!(output.status.success(), result.is_good(), "{all_told}");
+        let page = read(format!("{scenario}-smoke.html"));
+        return (result, page, all_told);
     }
     panic!("the machine is too busy to measure anything: {all_told}");
 }
@@ -155,7 +162,8 @@ fn repetitions_are_interleaved_and_told_as_median_and_spread() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let shorter = ["--repeat", "3", "--set", "duration=2s", "--set", "seed=9"];
-    let (result, page) = smoke_into(folder.path(), "head", &shorter);
+    // So short that chance may take a claim of one repetition beyond its bound.
+    let (result, page, _) = measure_into(folder.path(), "head", &shorter);
     let order: Vec<_> = result
         .runs
         .iter()
@@ -190,7 +198,7 @@ fn repetitions_are_interleaved_and_told_as_median_and_spread() {
         result
             .claims
             .iter()
-            .all(|claim| claim.because.starts_with("in 3 of 3 repetitions"))
+            .all(|claim| claim.because.contains("of 3 repetitions"))
     );
     assert!(page.contains("Medians of 3 repetitions") && page.contains("The heavy line is repetition"));
 
