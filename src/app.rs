@@ -156,6 +156,7 @@ pub fn start(config: Config, path: Option<PathBuf>) -> Result<Running, StartErro
         policy: Arc::clone(&policy),
         reloader: Arc::clone(&reloader),
         life: life.clone(),
+        asking_for_sockets: Arc::default(),
     };
     let admin = admin::start(admin_listener, state).map_err(StartError::Thread)?;
     tracing::info!(role = "proxy", %address, "listening");

@@ -96,6 +96,8 @@ pub struct Metrics {
     pub draining: IntGauge,
     pub memory_bytes: Labelled<MemoryPart, IntGauge>,
     pub memory_usage_trend_ratio: Gauge,
+    pub kernel_tcp_memory_bytes: IntGauge,
+    pub kernel_tcp_sockets: IntGauge,
     workers: WorkerSum,
 }
 
@@ -186,6 +188,11 @@ impl Metrics {
                 "memory_usage_trend_ratio",
                 "Recent against long-term mean of allocated memory: lastingly above 0, it leaks.",
             )?,
+            kernel_tcp_memory_bytes: r.gauge(
+                "kernel_tcp_memory_bytes",
+                "Kernel memory for the buffers of TCP sockets, those of other processes included; in no resident set.",
+            )?,
+            kernel_tcp_sockets: r.gauge("kernel_tcp_sockets", "TCP sockets that the kernel counts, as above.")?,
             workers,
         }))
     }

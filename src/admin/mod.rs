@@ -52,6 +52,8 @@ pub struct AdminState {
     pub reloader: Arc<Reloader>,
     /// For `/readyz` and `/api/drain`.
     pub life: Life,
+    /// Held by the one request that asks the kernel for sockets.
+    pub asking_for_sockets: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// Starts the admin thread.

@@ -136,6 +136,8 @@ async fn every_series_of_the_design_is_scraped() {
         "headpin_head_policy{policy=\"pin\"} 1",
         "headpin_head_policy{policy=\"copy\"} 0",
         "headpin_memory_usage_trend_ratio",
+        "headpin_kernel_tcp_memory_bytes",
+        "headpin_kernel_tcp_sockets",
         "headpin_memory_bytes{part=\"resident\"}",
         "headpin_downstream_connections_open",
         "headpin_tunnels_open",
@@ -152,5 +154,41 @@ async fn every_series_of_the_design_is_scraped() {
     ] {
         assert!(text.contains(name), "{name} is missing in\n{text}");
     }
+    proxy.stop().await;
+}
+
+#[tokio::test]
+async fn the_kernels_memory_of_the_sockets_is_told_on_demand() {
+    let origin = Origin::demo().await;
+    let proxy = Proxy::start(&origin, HeadPolicy::Copy, SETTINGS);
+    let tunnel = proxy.tunnel("/echo").await;
+    let (status, body) = proxy.admin("GET", "/api/memory", "").await;
+    let kernel = json(&body)["kernel"].clone();
+    assert_eq!((status, &kernel["sockets"]), (200, &Value::Null), "{body}");
+    assert!(kernel["tcp_sockets"].as_u64() >= Some(4), "{body}");
+    assert!(kernel["tcp_memory_bytes"].is_u64(), "{body}");
+
+    let (status, body) = proxy.admin("GET", "/api/memory?sockets=true", "").await;
+    let sockets = json(&body)["kernel"]["sockets"].clone();
+    assert_eq!(status, 200, "{body}");
+    // Two of the tunnel on each of its sides, and listeners: all are in this process.
+    assert!(sockets["count"].as_u64() >= Some(6), "{body}");
+    let parts = ["receive", "send", "forward", "option", "backlog"];
+    let sum: u64 = parts
+        .iter()
+        .map(|part| sockets[format!("{part}_bytes")].as_u64().unwrap())
+        .sum();
+    assert_eq!(sockets["total_bytes"].as_u64(), Some(sum), "{body}");
+
+    for query in ["sockets=maybe", "socket=true"] {
+        let (status, body) = proxy.admin("GET", &format!("/api/memory?{query}"), "").await;
+        assert_eq!(status, 400, "{body}");
+        assert!(
+            json(&body)["error"].as_str().unwrap().contains("?sockets=true"),
+            "{body}"
+        );
+    }
+    drop(tunnel);
+    crate::support::proxy::all_gone(&proxy.metrics).await;
     proxy.stop().await;
 }
