@@ -8,12 +8,13 @@
 //! | `GET /readyz` | 200 while it accepts connections, 503 once it drains |
 //! | `GET /api/slabs` | every live slab: class, worker, age, fill, who pins it |
 //! | `GET /api/connections` | every connection |
-//! | `GET /api/memory` | the allocator's numbers, the resident set, the usage trend |
+//! | `GET /api/memory` | the resident set by parts, kernel memory, the usage trend; `?sockets=true`, `?per=connection` |
 //! | `GET`, `PUT /api/head_policy` | the policy in force; `{"head_policy": "copy"}` |
 //! | `POST /api/reload` | reads the config file again |
 //! | `POST /api/drain` | begins the drain |
 
 mod inspect;
+mod memory;
 mod probes;
 mod routes;
 mod steer;
@@ -28,6 +29,7 @@ use prometheus::Registry;
 use tokio::runtime::Builder;
 use tokio::time::interval;
 
+use crate::ledger::Ledgers;
 use crate::memory::Trend;
 use crate::metrics::Metrics;
 use crate::proxy::{Life, LifePhase, PolicySwitch, Reloader, Workers};
@@ -44,6 +46,8 @@ pub struct AdminState {
     pub metrics: Arc<Metrics>,
     /// Sampled here once a minute.
     pub trend: Arc<Trend>,
+    /// What the workers claim.
+    pub ledgers: Arc<Ledgers>,
     /// Asked for slabs and connections.
     pub workers: Workers,
     /// The policy in force.

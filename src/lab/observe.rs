@@ -120,7 +120,7 @@ impl Observer {
         Ok(Sample {
             seconds,
             rss_bytes: process.rss_bytes as f64,
-            allocated_bytes: of("headpin_memory_bytes{part=\"allocated\"}"),
+            allocated_bytes: of("headpin_allocator_bytes{kind=\"allocated\"}"),
             cpu_seconds: process.cpu_seconds(),
             tls: slabs("tls"),
             tcp: slabs("tcp"),

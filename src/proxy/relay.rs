@@ -12,7 +12,7 @@ use super::registry::ConnectionRecord;
 use super::worker::WorkerContext;
 use crate::labels::{Direction, RelayPolicy};
 use crate::slab::SliceRead;
-use crate::unsent::Unsent;
+use crate::unsent::{Unsent, Waiting};
 
 /// Close with code 1001, going away (RFC 6455 section 7.4.1), as a server sends it.
 const CLOSE_BY_SERVER: [u8; 4] = [0x88, 0x02, 0x03, 0xe9];
@@ -55,7 +55,7 @@ pub(super) struct Relay {
         clippy::box_collection,
         reason = "a relay without a queue is to stay as small as it is"
     )]
-    queued: Option<Box<VecDeque<Box<[u8]>>>>,
+    queued: Option<Box<VecDeque<Waiting>>>,
     close: Close,
     /// Nothing more will be read.
     ended: bool,

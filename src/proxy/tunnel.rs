@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use tokio::net::TcpStream;
 
-use super::registry::{Heads, Order, Phase, Registration};
+use super::registry::{Heads, Order, Registration};
 use super::relay::{Relay, RelayError};
 use super::upgrade::UpstreamHalf;
 use super::worker::WorkerContext;
@@ -60,7 +60,7 @@ impl Tunnel {
         }
         record.slot.replace(None);
         record.path.replace(path);
-        record.phase.set(Phase::Tunnel);
+        record.become_tunnel();
         record.active.set(worker.tick.get());
         if worker.draining.is_cancelled() {
             // Accepted before the drain, upgraded during it.

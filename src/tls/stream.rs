@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use super::error::HandshakeError;
 use super::session::{MAX_PARTIAL, Session};
 use crate::labels::SlabClass;
+use crate::ledger;
 use crate::slab::{SlabSlice, SliceRead, WorkerSlabs};
 use crate::unsent::Unsent;
 
@@ -78,6 +79,9 @@ pub struct SlabStream<IO> {
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> SlabStream<IO> {
+    /// What of the memory claimed for TLS is inside this struct, and so in the memory of whoever holds it, in bytes.
+    pub const INLINE_BYTES: i64 = size_of::<Session>() as i64;
+
     /// Performs the handshake within `deadline`. On failure the client is told why, by the alert of TLS or, if it
     /// speaks HTTP, in HTTP.
     ///
@@ -92,7 +96,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> SlabStream<IO> {
         buffers: Rc<TlsBuffers>,
         deadline: Duration,
     ) -> Result<Self, HandshakeError> {
-        let session = Session::new(config).map_err(HandshakeError::Tls)?;
+        let (session, taken) = ledger::measure(|| Session::new(config));
+        let mut session = session.map_err(HandshakeError::Tls)?;
+        session.claim(taken + Self::INLINE_BYTES);
         let mut stream = Self {
             io,
             session,
@@ -156,9 +162,13 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> SlabStream<IO> {
                 return Poll::Ready(Ok(()));
             }
             let first = self.session.partial().is_empty() && self.session.protocol().is_none();
-            let received = ready!(self.poll_receive(cx, self.buffers.chunk, |bytes| {
-                !(first && bytes.first().is_some_and(u8::is_ascii_uppercase))
-            }));
+            let (received, taken) = ledger::measure(|| {
+                self.poll_receive(cx, self.buffers.chunk, |bytes| {
+                    !(first && bytes.first().is_some_and(u8::is_ascii_uppercase))
+                })
+            });
+            self.session.claim(taken);
+            let received = ready!(received);
             match received {
                 Ok(Received::Data(slice)) => self.early = slice.map(|slice| slice[..].into()),
                 Ok(Received::End) => return Poll::Ready(Err(HandshakeError::Closed)),
