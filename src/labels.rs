@@ -231,7 +231,7 @@ labels! {
     MemoryPart {
         /// Resident pages of the live slabs.
         Slabs = "slabs",
-        /// TLS sessions, their keys included.
+        /// TLS sessions, their keys included, and the workers' buffers for ciphertext.
         Tls = "tls",
         /// Tunnels: tasks, relays, records, registrations of their sockets.
         Tunnels = "tunnels",

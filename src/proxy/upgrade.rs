@@ -127,7 +127,7 @@ async fn send(
 )> {
     let (mut sender, mut connection) = http1::handshake(io).await?;
     let (switched, receiver) = oneshot::channel();
-    weighed::spawn(worker, record, async move {
+    let driving = weighed::measured(record, async move {
         match poll_fn(|cx| connection.poll_without_shutdown(cx)).await {
             // Nobody waits for it after a response other than 101.
             Ok(()) => drop(switched.send(connection.into_parts())),
@@ -139,6 +139,7 @@ async fn send(
             }
         }
     });
+    worker.tracker.spawn_local(driving);
     let response = sender.send_request(request).await?;
     Ok((response, receiver))
 }

@@ -20,11 +20,12 @@ pin_project! {
     struct Weighed<F> {
         #[pin]
         future: Option<F>,
-        task: TaskMemory,
+        record: Rc<ConnectionRecord>,
+        task: Option<TaskMemory>,
     }
 }
 
-/// The memory of a task, claimed until the task is gone.
+/// The memory of a task, claimed until the task has ended.
 struct TaskMemory {
     record: Rc<ConnectionRecord>,
     bytes: Rc<Cell<i64>>,
@@ -50,20 +51,37 @@ impl<F: Future<Output = ()>> Future for Weighed<F> {
             this.future.set(None);
             Poll::Ready(())
         });
-        this.task.record.claim(taken);
+        this.record.claim(taken);
         poll
     }
 }
 
-/// Spawns `future` as a task of `record`'s connection.
+/// `future`, measured; for a task that is spawned in a measured poll and ends before the connection is a tunnel: then
+/// the memory of the task itself is taken and given back in measured polls as well.
+pub(super) fn measured(
+    record: &Rc<ConnectionRecord>,
+    future: impl Future<Output = ()> + 'static,
+) -> impl Future<Output = ()> + 'static {
+    Weighed {
+        future: Some(future),
+        record: Rc::clone(record),
+        task: None,
+    }
+}
+
+/// Spawns `future` as the task of `record`'s connection. The memory of the task is claimed as well: nothing measures it.
 pub(super) fn spawn(worker: &WorkerContext, record: &Rc<ConnectionRecord>, future: impl Future<Output = ()> + 'static) {
     let bytes = Rc::new(Cell::new(0));
     let task = TaskMemory {
         record: Rc::clone(record),
         bytes: Rc::clone(&bytes),
     };
-    let future = Some(future);
-    let (_, taken) = ledger::measure(|| worker.tracker.spawn_local(Weighed { future, task }));
+    let weighed = Weighed {
+        future: Some(future),
+        record: Rc::clone(record),
+        task: Some(task),
+    };
+    let (_, taken) = ledger::measure(|| worker.tracker.spawn_local(weighed));
     record.claim(taken);
     bytes.set(taken);
 }

@@ -110,10 +110,11 @@ impl WorkerContext {
         }
     }
 
-    /// Looks after tunnels where nothing moves; to be called every [`TICK`].
+    /// Looks after tunnels where nothing moves, and slabs that nothing is in; to be called every [`TICK`].
     pub fn sweep(&self) {
         let now = self.tick.get() + 1;
         self.tick.set(now);
+        self.slabs.sweep();
         let idle_timeout = self.shared.settings.load().config.tunnel.idle_timeout;
         let limit = idle_timeout.map(|limit| u32::try_from(limit.as_secs()).unwrap_or(u32::MAX).max(1));
         self.registry.for_each(|record| {

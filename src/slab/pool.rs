@@ -88,6 +88,14 @@ impl PoolShared {
 
     fn trim(&self, limit: usize) {
         self.spare_limit.set(limit);
+        self.free_surplus(limit);
+    }
+
+    fn free_spares(&self) {
+        self.free_surplus(0);
+    }
+
+    fn free_surplus(&self, limit: usize) {
         let mut spares = self.spares.borrow_mut();
         let surplus = spares.len().saturating_sub(limit);
         spares.truncate(limit);
@@ -96,6 +104,11 @@ impl PoolShared {
         self.freed(surplus);
     }
 }
+
+/// So many sweeps without a read are a pause of the traffic.
+const QUIET_SWEEPS: u32 = 2;
+/// Written bytes of a slab that are not worth a new one.
+const FEW_BYTES: usize = 64 * 1024;
 
 /// Starts `memory` at its front again; false if a slice of it is still out.
 fn restart(memory: &mut BytesMut, capacity: usize) -> bool {
@@ -155,6 +168,9 @@ pub struct SlabPool {
     counters: Arc<WorkerCounters>,
     /// Bytes carved since the last turnover, below the capacity.
     since_turnover: usize,
+    /// Sweeps in a row that found nothing carved since the one before, and what was carved until then.
+    quiet: u32,
+    swept_at: u64,
     on_turnover: Option<Box<dyn Fn()>>,
 }
 
@@ -182,6 +198,8 @@ impl SlabPool {
             next_serial: 0,
             counters,
             since_turnover: 0,
+            quiet: 0,
+            swept_at: 0,
             on_turnover: None,
         }
     }
@@ -245,6 +263,31 @@ impl SlabPool {
         debug_assert!(restarted, "without slices the memory has one owner");
         current.slab.carved.set(0);
         restarted
+    }
+
+    /// Gives back what nothing is in, to be called about once a second: after two quiet seconds the spares, and the
+    /// current slab if much of it was ever written. A slab that rewinds keeps the pages that it has; after a burst, or a
+    /// time under `pin`, that is all of them.
+    ///
+    /// `rewinds`: a read begins at the front again, as under `copy`. Then what was written far behind the front is of no
+    /// use, quiet or not.
+    pub fn sweep(&mut self, rewinds: bool) {
+        let carved = self.counters.slab_carved_bytes[self.shared.class].get();
+        self.quiet = if carved == self.swept_at { self.quiet + 1 } else { 0 };
+        self.swept_at = carved;
+        let is_quiet = self.quiet >= QUIET_SWEEPS;
+        if is_quiet {
+            self.shared.free_spares();
+        }
+        let most = match (is_quiet, rewinds) {
+            (true, _) => FEW_BYTES,
+            (false, true) => self.shared.capacity / 4,
+            (false, false) => return,
+        };
+        let in_vain = |current: &mut Current| Rc::strong_count(&current.slab) == 1 && current.memory.touched > most;
+        if self.current.take_if(in_vain).is_some() {
+            self.shared.freed(1);
+        }
     }
 
     /// Every live slab of this pool that has a name: the current one and the retired ones, not the spares.

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::error::HandshakeError;
 use super::session::{MAX_PARTIAL, Session};
-use crate::labels::SlabClass;
+use crate::labels::{MemoryPart, SlabClass};
 use crate::ledger;
 use crate::slab::{SlabSlice, SliceRead, WorkerSlabs};
 use crate::unsent::Unsent;
@@ -34,6 +34,8 @@ pub struct TlsBuffers {
     scratch: RefCell<Scratch>,
     /// Most that is read or written in one go, in bytes.
     chunk: usize,
+    /// What is claimed for this as the part `tls`, in bytes: all of it, also before it was first written.
+    claimed: i64,
 }
 
 #[derive(Debug)]
@@ -48,7 +50,8 @@ impl TlsBuffers {
     /// Buffers for reads and writes of at most `chunk` bytes of ciphertext.
     #[must_use]
     pub fn new(slabs: Rc<WorkerSlabs>, chunk: usize) -> Rc<Self> {
-        let incoming = vec![0; MAX_PARTIAL + chunk].into_boxed_slice();
+        let (incoming, claimed) = ledger::measure(|| vec![0; MAX_PARTIAL + chunk].into_boxed_slice());
+        ledger::claim(MemoryPart::Tls, claimed);
         Rc::new(Self {
             slabs,
             scratch: RefCell::new(Scratch {
@@ -56,7 +59,14 @@ impl TlsBuffers {
                 outgoing: Vec::new(),
             }),
             chunk,
+            claimed,
         })
+    }
+}
+
+impl Drop for TlsBuffers {
+    fn drop(&mut self) {
+        ledger::claim(MemoryPart::Tls, -self.claimed);
     }
 }
 
