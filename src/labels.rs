@@ -235,7 +235,7 @@ labels! {
         Tls = "tls",
         /// Tunnels: tasks, relays, records, registrations of their sockets.
         Tunnels = "tunnels",
-        /// HTTP connections with their requests, pooled upstream connections, and connections in the handshake.
+        /// HTTP connections with their requests, those in the handshake included.
         Http = "http",
         /// Bytes that wait: the rest of blocked writes, partial records, queues.
         Unsent = "unsent",
@@ -243,7 +243,7 @@ labels! {
         AllocatorSlack = "allocator_slack",
         /// The program and its libraries, their data, the stacks of all threads.
         CodeAndStacks = "code_and_stacks",
-        /// What no other part claims: config, metrics, the admin endpoints, the runtimes, the C library's heap.
+        /// What no other part claims: config, metrics, the admin endpoints, the runtimes, pooled upstream connections.
         Other = "other",
     }
 

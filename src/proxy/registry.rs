@@ -1,6 +1,6 @@
 //! The connections of one worker, and what can be said to them from outside.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -58,8 +58,8 @@ pub struct ConnectionRecord {
     pub(crate) phase: Cell<Phase>,
     /// In the phase Http: the slice that a head would be cut from.
     pub(crate) slot: RefCell<Option<Rc<HeadSlot>>>,
-    /// In the phase Tunnel: the path of the upgrade request.
-    pub(crate) path: RefCell<Box<str>>,
+    /// From the phase Tunnel on: the path of the upgrade request.
+    path: OnceCell<Box<str>>,
     /// In the phase Tunnel: the held heads, `None` if there are none.
     pub(crate) heads: RefCell<Option<Box<Heads>>>,
     pub(crate) to_upstream: Traffic,
@@ -88,8 +88,15 @@ impl ConnectionRecord {
         ledger::claim(self.part(), bytes);
     }
 
-    /// The connection is a tunnel from now on, and so is what it has claimed.
-    pub(crate) fn become_tunnel(&self) {
+    /// Path of the upgrade request; empty if it is no tunnel.
+    pub(crate) fn path(&self) -> &str {
+        self.path.get().map_or("", |path| path)
+    }
+
+    /// The connection is a tunnel to `path` from now on, and so is what it has claimed.
+    pub(crate) fn become_tunnel(&self, path: Box<str>) {
+        // Set once: a tunnel stays one.
+        let _ = self.path.set(path);
         let claimed = i64::from(self.claimed.get());
         ledger::claim(self.part(), -claimed);
         self.phase.set(Phase::Tunnel);
@@ -195,7 +202,7 @@ impl Registry {
                 since: Instant::now(),
                 phase: Cell::new(Phase::Handshake),
                 slot: RefCell::default(),
-                path: RefCell::default(),
+                path: OnceCell::new(),
                 heads: RefCell::default(),
                 to_upstream: Traffic::default(),
                 to_downstream: Traffic::default(),

@@ -190,7 +190,23 @@ async fn the_kernels_memory_of_the_sockets_is_told_on_demand() {
         .sum();
     assert_eq!(sockets["total_bytes"].as_u64(), Some(sum), "{body}");
 
-    for query in ["sockets=maybe", "socket=true"] {
+    let (status, body) = proxy.admin("GET", "/api/memory?per=connection", "").await;
+    assert_eq!(status, 200, "{body}");
+    // One connection: divided by it, each is what it was, as a float.
+    let per = json(&body);
+    let sum: f64 = per["parts"]
+        .as_object()
+        .unwrap()
+        .values()
+        .map(|part| part.as_f64().unwrap())
+        .sum();
+    assert!((sum - per["resident_bytes"].as_f64().unwrap()).abs() < 1.0, "{body}");
+    assert!(
+        per["parts"]["tunnels"].is_f64() && per["connections"]["downstream"] == 1,
+        "{body}"
+    );
+
+    for query in ["sockets=maybe", "socket=true", "per=tunnel"] {
         let (status, body) = proxy.admin("GET", &format!("/api/memory?{query}"), "").await;
         assert_eq!(status, 400, "{body}");
         assert!(

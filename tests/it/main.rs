@@ -12,5 +12,6 @@ mod heads;
 mod lab;
 mod layers;
 mod leak;
+mod memory;
 mod support;
 mod tunnel;
