@@ -13,7 +13,8 @@ use tokio::sync::Semaphore;
 use crate::admin::{self, AdminState};
 use crate::config::Config;
 use crate::config::watch::{Watch, WatchError, watch};
-use crate::memory::Trend;
+use crate::ledger::Ledgers;
+use crate::memory::{self, Trend};
 use crate::metrics::Metrics;
 use crate::proxy::{Life, LifePhase, PolicySwitch, ReloadError, Reloaded, Reloader, Settings, Shared, Workers};
 use crate::server::{WorkerSettings, WorkerThread};
@@ -96,6 +97,8 @@ pub fn start(config: Config, path: Option<PathBuf>) -> Result<Running, StartErro
     let registry = Registry::new();
     let metrics = Metrics::register(&registry)?;
     let trend = Arc::new(Trend::default());
+    let ledgers = Arc::new(Ledgers::default());
+    memory::give_back_soon();
     let acceptor = TlsAcceptor::new()?;
     let life = Life::default();
     let connections = connections(&config)?;
@@ -142,6 +145,7 @@ pub fn start(config: Config, path: Option<PathBuf>) -> Result<Running, StartErro
             policy,
             shared: Arc::clone(&shared),
             trend: Arc::clone(&trend),
+            ledgers: Arc::clone(&ledgers),
             life: life.clone(),
         };
         threads.push(WorkerThread::start(settings).map_err(StartError::Thread)?);
@@ -153,11 +157,13 @@ pub fn start(config: Config, path: Option<PathBuf>) -> Result<Running, StartErro
         registry,
         metrics: Arc::clone(&metrics),
         trend,
+        ledgers,
         workers: workers.clone(),
         policy: Arc::clone(&policy),
         reloader: Arc::clone(&reloader),
         life: life.clone(),
         hosts,
+        asking_for_sockets: Arc::default(),
     };
     let admin = admin::start(admin_listener, state).map_err(StartError::Thread)?;
     tracing::info!(role = "proxy", %address, "listening");

@@ -227,22 +227,38 @@ labels! {
         ServerError = "5xx",
     }
 
-    /// A part of the process's memory.
+    /// A part of the process's resident memory. The parts are exclusive, and their sum is the resident set.
     MemoryPart {
-        /// What the program asked the allocator for and still holds.
+        /// Resident pages of the live slabs.
+        Slabs = "slabs",
+        /// TLS sessions, their keys included, and the workers' buffers for ciphertext.
+        Tls = "tls",
+        /// Tunnels: tasks, relays, records, registrations of their sockets.
+        Tunnels = "tunnels",
+        /// HTTP connections with their requests, those in the handshake included.
+        Http = "http",
+        /// Bytes that wait: the rest of blocked writes, partial records, queues.
+        Unsent = "unsent",
+        /// Resident memory of the allocator that nothing is in: caches, gaps, dirty pages, its own bookkeeping.
+        AllocatorSlack = "allocator_slack",
+        /// The program and its libraries, their data, the stacks of all threads.
+        CodeAndStacks = "code_and_stacks",
+        /// What no other part claims: config, metrics, the admin endpoints, the runtimes, pooled upstream connections.
+        Other = "other",
+    }
+
+    /// What jemalloc tells of itself; see its manual, `stats.*`.
+    AllocatorKind {
+        /// Asked for and not given back, thread caches included.
         Allocated = "allocated",
         /// Pages with at least one allocation in them.
         Active = "active",
-        /// Active pages, allocator metadata and dirty pages that are still mapped.
-        AllocatorResident = "allocator_resident",
-        /// Address space kept for later, not resident.
-        Retained = "retained",
         /// The allocator's own bookkeeping.
         Metadata = "metadata",
-        /// Capacity of the live slabs.
-        Slabs = "slabs",
-        /// Resident set of the process.
+        /// Active pages, bookkeeping and dirty pages; also such as were never touched.
         Resident = "resident",
+        /// Address space kept for later, not resident.
+        Retained = "retained",
     }
 }
 

@@ -23,6 +23,7 @@ pub mod config;
 pub mod lab;
 pub mod labels;
 pub mod layer;
+pub mod ledger;
 pub mod memory;
 pub mod metrics;
 pub mod proxy;

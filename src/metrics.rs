@@ -15,8 +15,8 @@ use prometheus::proto::MetricFamily;
 use prometheus::{Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 use crate::labels::{
-    CloseReason, Direction, HandshakeResult, HeadPolicy, HttpClose, Label, MemoryPart, ReloadResult, SlabClass,
-    StatusClass, UpgradeResult, UpstreamFailure,
+    AllocatorKind, CloseReason, Direction, HandshakeResult, HeadPolicy, HttpClose, Label, MemoryPart, ReloadResult,
+    SlabClass, StatusClass, UpgradeResult, UpstreamFailure,
 };
 
 /// Upper bounds of the handshake histogram, in seconds: a resumed handshake on loopback to a slow phone.
@@ -68,6 +68,7 @@ pub struct Metrics {
     pub slab_live_bytes: Labelled<SlabClass, IntGauge>,
     pub slabs_pinned: Labelled<SlabClass, IntGauge>,
     pub slab_pinned_bytes: Labelled<SlabClass, IntGauge>,
+    pub slab_used_bytes: Labelled<SlabClass, IntGauge>,
     pub heads_held: Labelled<SlabClass, IntGauge>,
     pub head_held_bytes: Labelled<SlabClass, IntGauge>,
     pub slabs_created_total: Labelled<SlabClass, IntCounter>,
@@ -98,7 +99,17 @@ pub struct Metrics {
     pub draining: IntGauge,
     pub memory_bytes: Labelled<MemoryPart, IntGauge>,
     pub memory_limit_bytes: IntGauge,
+    pub allocator_bytes: Labelled<AllocatorKind, IntGauge>,
     pub memory_usage_trend_ratio: Gauge,
+    pub memory_usage_base_bytes: Gauge,
+    pub memory_usage_min_bytes: Gauge,
+    pub memory_usage_max_bytes: Gauge,
+    pub memory_usage_min_timestamp_seconds: Gauge,
+    pub memory_usage_max_timestamp_seconds: Gauge,
+    pub memory_leak_suspected: IntGauge,
+    pub memory_leak_verdicts_total: IntCounter,
+    pub kernel_tcp_memory_bytes: IntGauge,
+    pub kernel_tcp_sockets: IntGauge,
     workers: WorkerSum,
 }
 
@@ -122,6 +133,11 @@ impl Metrics {
             slab_pinned_bytes: r.gauges(
                 "slab_pinned_bytes",
                 "Capacity of the retired slabs that a held head keeps alive.",
+                "class",
+            )?,
+            slab_used_bytes: r.gauges(
+                "slab_used_bytes",
+                "Bytes of the live slabs that a slice is kept for: heads, and what HTTP connections remember.",
                 "class",
             )?,
             heads_held: r.gauges("heads_held", "Heads that tunnels hold as slices of a slab.", "class")?,
@@ -190,17 +206,43 @@ impl Metrics {
             draining: r.gauge("draining", "1 from the start of a drain.")?,
             memory_bytes: r.gauges(
                 "memory_bytes",
-                "What the process's memory is made of; see docs.",
+                "What the resident set is made of: the parts are exclusive, their sum is the resident set.",
                 "part",
             )?,
             memory_limit_bytes: r.gauge(
                 "memory_limit_bytes",
                 "The least of the machine's memory and the limits of the process's cgroups.",
             )?,
+            allocator_bytes: r.gauges("allocator_bytes", "What jemalloc tells of itself.", "kind")?,
             memory_usage_trend_ratio: r.float_gauge(
                 "memory_usage_trend_ratio",
                 "Recent against long-term mean of allocated memory: lastingly above 0, it leaks.",
             )?,
+            memory_usage_base_bytes: r.float_gauge(
+                "memory_usage_base_bytes",
+                "Allocated memory when least of it is in use: the lowest sample of the last window.",
+            )?,
+            memory_usage_min_bytes: r.float_gauge("memory_usage_min_bytes", "The least allocated memory sampled.")?,
+            memory_usage_max_bytes: r.float_gauge("memory_usage_max_bytes", "The most allocated memory sampled.")?,
+            memory_usage_min_timestamp_seconds: r.float_gauge(
+                "memory_usage_min_timestamp_seconds",
+                "When the least allocated memory was sampled.",
+            )?,
+            memory_usage_max_timestamp_seconds: r.float_gauge(
+                "memory_usage_max_timestamp_seconds",
+                "When the most allocated memory was sampled.",
+            )?,
+            memory_leak_suspected: r.gauge(
+                "memory_leak_suspected",
+                "1 after the base of allocated memory has grown five times in a row, until it falls or rests.",
+            )?,
+            memory_leak_verdicts_total: r
+                .counter("memory_leak_verdicts_total", "Times that a leak came to be suspected.")?,
+            kernel_tcp_memory_bytes: r.gauge(
+                "kernel_tcp_memory_bytes",
+                "Kernel memory for the buffers of TCP sockets, those of other processes included; in no resident set.",
+            )?,
+            kernel_tcp_sockets: r.gauge("kernel_tcp_sockets", "TCP sockets that the kernel counts, as above.")?,
             workers,
         }))
     }

@@ -1,4 +1,4 @@
-//! Looking: metrics, slabs, connections, memory.
+//! Looking: metrics, slabs, connections.
 
 use axum::Json;
 use axum::extract::State;
@@ -9,13 +9,12 @@ use serde_json::{Value, json};
 
 use super::AdminState;
 use super::routes::problem;
-use crate::labels::SlabClass;
-use crate::memory::{self, AllocatorNumbers};
+use crate::memory;
 use crate::proxy::{ConnectionReport, NoWorkers, WorkerCensus};
 use crate::slab::SlabReport;
 
 pub(super) async fn metrics(State(state): State<AdminState>) -> Response {
-    memory::refresh(&state.metrics, &state.trend);
+    memory::refresh(&state.metrics, &state.trend, &state.ledgers);
     match TextEncoder::new().encode_to_string(&state.registry.gather()) {
         Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
         Err(error) => problem(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
@@ -46,35 +45,6 @@ pub(super) async fn slabs(State(state): State<AdminState>) -> Result<Json<Value>
 pub(super) async fn connections(State(state): State<AdminState>) -> Result<Json<Value>, NoWorkers> {
     let connections: Vec<ConnectionReport> = census(&state).await?.flat_map(|worker| worker.connections).collect();
     Ok(Json(json!({ "connections": connections })))
-}
-
-pub(super) async fn memory(State(state): State<AdminState>) -> Json<Value> {
-    Json(composition(&state))
-}
-
-/// What `/api/memory` answers and the live page shows.
-pub(super) fn composition(state: &AdminState) -> Value {
-    let resident = memory::resident_bytes();
-    let allocator = AllocatorNumbers::read();
-    let live: i64 = SlabClass::ALL
-        .iter()
-        .map(|class| state.metrics.slab_live_bytes[*class].get())
-        .sum();
-    let pinned: i64 = SlabClass::ALL
-        .iter()
-        .map(|class| state.metrics.slab_pinned_bytes[*class].get())
-        .sum();
-    let resident_bytes = resident.unwrap_or(0);
-    let slabs = u64::try_from(live).unwrap_or(0).min(resident_bytes);
-    let slack = allocator.map_or(0, |numbers| numbers.resident.saturating_sub(numbers.allocated));
-    let slack = slack.min(resident_bytes - slabs);
-    json!({
-        "resident_bytes": resident,
-        "parts": { "slabs": slabs, "allocator_slack": slack, "other": resident_bytes - slabs - slack },
-        "slabs": { "live_bytes": live, "pinned_bytes": pinned },
-        "allocator": allocator,
-        "trend": state.trend.report(),
-    })
 }
 
 async fn census(state: &AdminState) -> Result<impl Iterator<Item = WorkerCensus>, NoWorkers> {

@@ -9,7 +9,7 @@
 //! | `GET /readyz` | 200 while it accepts connections, 503 once it drains |
 //! | `GET /api/slabs` | every live slab: class, worker, age, fill, who pins it |
 //! | `GET /api/connections` | every connection |
-//! | `GET /api/memory` | the allocator's numbers, the resident set, the usage trend |
+//! | `GET /api/memory` | the resident set by parts, kernel memory, the usage trend; `?sockets=true`, `?per=connection` |
 //! | `GET`, `PUT /api/head_policy` | the policy in force; `{"head_policy": "copy"}` |
 //! | `POST /api/reload` | reads the config file again |
 //! | `POST /api/drain` | begins the drain |
@@ -17,6 +17,7 @@
 mod events;
 mod guard;
 mod inspect;
+mod memory;
 mod page;
 mod probes;
 mod routes;
@@ -34,6 +35,7 @@ use tokio::runtime::Builder;
 use tokio::time::interval;
 
 use crate::config::AdminHost;
+use crate::ledger::Ledgers;
 use crate::memory::Trend;
 use crate::metrics::Metrics;
 use crate::proxy::{Life, LifePhase, PolicySwitch, Reloader, Workers};
@@ -53,6 +55,8 @@ pub struct AdminState {
     pub metrics: Arc<Metrics>,
     /// Sampled here once a minute.
     pub trend: Arc<Trend>,
+    /// What the workers claim.
+    pub ledgers: Arc<Ledgers>,
     /// Asked for slabs and connections.
     pub workers: Workers,
     /// The policy in force.
@@ -63,6 +67,8 @@ pub struct AdminState {
     pub life: Life,
     /// The names that requests may come by, besides `localhost` and addresses.
     pub hosts: Arc<[AdminHost]>,
+    /// Held by the one request that asks the kernel for sockets.
+    pub asking_for_sockets: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// Starts the admin thread.

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::events::{self, Entrance};
 use super::guard::guard;
-use super::{AdminState, inspect, page, probes, steer};
+use super::{AdminState, inspect, memory, page, probes, steer};
 
 /// Most that a body may have; the largest that means something has 23 bytes.
 pub(super) const MAX_BODY_BYTES: usize = 4096;
@@ -33,7 +33,7 @@ pub(super) fn router(state: AdminState, entrance: Entrance) -> Router {
         .route("/readyz", get(probes::ready))
         .route("/api/slabs", get(inspect::slabs))
         .route("/api/connections", get(inspect::connections))
-        .route("/api/memory", get(inspect::memory))
+        .route("/api/memory", get(memory::memory))
         .route("/api/head_policy", get(steer::head_policy).put(steer::set_head_policy))
         .route("/api/reload", post(steer::reload))
         .route("/api/drain", post(steer::drain))
@@ -59,7 +59,7 @@ async fn index(headers: HeaderMap) -> Response {
         "GET  /livez /readyz      probes\n",
         "GET  /api/slabs          every live slab and who pins it\n",
         "GET  /api/connections    every connection\n",
-        "GET  /api/memory         allocator, resident set, usage trend\n",
+        "GET  /api/memory         resident set by parts, kernel memory, usage trend\n",
         "GET  /api/events         what the live page shows, as server-sent events\n",
         "GET  /api/head_policy    the policy in force\n",
         "PUT  /api/head_policy    {\"head_policy\": \"copy\"} or {\"head_policy\": \"pin\"}\n",

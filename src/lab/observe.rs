@@ -129,8 +129,7 @@ impl Observer {
         Ok(Sample {
             seconds,
             rss_bytes: process.rss_bytes as f64,
-            allocated_bytes: of("headpin_allocator_bytes{kind=\"allocated\"}")
-                .max(of("headpin_memory_bytes{part=\"allocated\"}")),
+            allocated_bytes: of("headpin_allocator_bytes{kind=\"allocated\"}"),
             cpu_seconds: process.cpu_seconds(),
             generator_cpu_seconds: sample_one(std::process::id(), Look::Brief)
                 .context("/proc does not tell of the lab itself")?

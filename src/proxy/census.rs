@@ -112,7 +112,7 @@ impl ConnectionReport {
             peer: record.peer,
             phase: record.phase.get(),
             age_seconds: record.since.elapsed().as_secs_f64(),
-            path: record.path.borrow().to_string(),
+            path: record.path().to_owned(),
             idle_seconds: if is_tunnel {
                 worker.tick.get() - record.active.get()
             } else {

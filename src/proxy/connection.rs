@@ -18,6 +18,7 @@ use super::registry::{Phase, Registration};
 use super::service::{Exchange, connection_service};
 use super::settings::Settings;
 use super::tunnel::Tunnel;
+use super::weighed;
 use super::worker::WorkerContext;
 use crate::labels::{HandshakeResult, HttpClose};
 use crate::metrics::GaugeGuard;
@@ -32,20 +33,31 @@ const MAX_BUFFER: usize = 64 * 1024;
 /// Said to a client that does not finish its request head; hyper only closes.
 const HEADER_TIMEOUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
-/// Serves one connection until it has become a tunnel, which is a task of its own, or has ended.
-///
-/// # Cancel safety
-/// Dropping it closes the connection and takes it out of the registry.
-pub async fn serve_connection(
-    worker: Rc<WorkerContext>,
+/// Spawns the task that serves one connection until it has become a tunnel, which is a task of its own, or has ended.
+/// `taken` is the memory that accepting it took, in bytes.
+pub fn spawn_connection(
+    worker: &Rc<WorkerContext>,
     socket: TcpStream,
     peer: SocketAddr,
     permit: OwnedSemaphorePermit,
+    taken: i64,
 ) {
     let metrics = &worker.shared.metrics;
     metrics.downstream_connections_total.inc();
     let open = GaugeGuard::new(&metrics.downstream_connections_open);
     let registration = worker.registry.register(peer, open, permit);
+    let record = Rc::clone(&registration.record);
+    record.claim(taken);
+    weighed::spawn(
+        worker,
+        &record,
+        serve_connection(Rc::clone(worker), socket, peer, registration),
+    );
+}
+
+/// Dropping it closes the connection and takes it out of the registry.
+async fn serve_connection(worker: Rc<WorkerContext>, socket: TcpStream, peer: SocketAddr, registration: Registration) {
+    let metrics = &worker.shared.metrics;
     let settings = worker.shared.settings.load_full();
     let Ok(origin) = prepare(&socket, peer, &settings) else {
         return;
@@ -82,6 +94,8 @@ async fn handshake(
     } else {
         HandshakeResult::Full
     };
+    // The session is in the memory of the task and of the tunnel; it is claimed as TLS.
+    registration.record.claim(-SlabStream::<TcpStream>::INLINE_BYTES);
     let metrics = &worker.shared.metrics;
     metrics.tls_handshakes_total[result].inc();
     metrics
@@ -105,6 +119,7 @@ async fn serve_http(
         worker: Rc::clone(&worker),
         origin,
         slot: Rc::clone(&slot),
+        record: Rc::clone(&registration.record),
         upstream: RefCell::default(),
     });
     let mut connection = http1::Builder::new()

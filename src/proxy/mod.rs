@@ -18,10 +18,11 @@ mod service;
 mod settings;
 mod tunnel;
 mod upgrade;
+mod weighed;
 mod worker;
 
 pub use census::{ConnectionReport, HeadReport, WorkerCensus};
-pub use connection::serve_connection;
+pub use connection::spawn_connection;
 pub use control::{Command, NoWorkers, WorkerHandle, Workers};
 pub use frames::{Followed, FrameFollower};
 pub use life::{Life, LifePhase};

@@ -25,6 +25,7 @@ use super::error::{self, ProxyError};
 use super::forward::forward;
 use super::handshake::wants_websocket;
 use super::headers::Origin;
+use super::registry::ConnectionRecord;
 use super::settings::Shared;
 use super::upgrade::{self, UpstreamHalf};
 use super::worker::WorkerContext;
@@ -42,6 +43,8 @@ pub(crate) struct Exchange {
     pub(crate) origin: Origin,
     /// Knows the slice in which a head would begin.
     pub(crate) slot: Rc<HeadSlot>,
+    /// What its memory is claimed for.
+    pub(crate) record: Rc<ConnectionRecord>,
     /// Put here with a 101, taken when the 101 is sent.
     pub(crate) upstream: RefCell<Option<UpstreamHalf>>,
 }
@@ -164,7 +167,7 @@ impl Service<Request<Incoming>> for Router {
 impl Exchange {
     async fn upgrade(&self, request: Request<Incoming>) -> Result<Response<Body>, BoxError> {
         let settings = self.worker.shared.settings.load_full();
-        let (response, half) = upgrade::exchange(&self.worker, &settings, self.origin, request).await?;
+        let (response, half) = upgrade::exchange(&self.worker, &self.record, &settings, self.origin, request).await?;
         self.upstream.replace(half);
         Ok(response)
     }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use tokio::net::TcpStream;
 
-use super::registry::{Heads, Order, Phase, Registration};
+use super::registry::{Heads, Order, Registration};
 use super::relay::{Relay, RelayError};
 use super::upgrade::UpstreamHalf;
 use super::worker::WorkerContext;
@@ -59,8 +59,7 @@ impl Tunnel {
             record.heads.replace(Some(Box::new(heads)));
         }
         record.slot.replace(None);
-        record.path.replace(path);
-        record.phase.set(Phase::Tunnel);
+        record.become_tunnel(path);
         record.active.set(worker.tick.get());
         if worker.draining.is_cancelled() {
             // Accepted before the drain, upgraded during it.
@@ -172,7 +171,7 @@ impl Drop for Tunnel {
             target: "headpin::access",
             connection = record.id,
             peer = %record.peer,
-            path = %record.path.borrow(),
+            path = %record.path(),
             to_upstream_bytes = record.to_upstream.bytes.get(),
             to_downstream_bytes = record.to_downstream.bytes.get(),
             seconds,

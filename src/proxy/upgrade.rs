@@ -19,7 +19,9 @@ use super::error::ProxyError;
 use super::forward;
 use super::handshake;
 use super::headers::{self, Origin};
+use super::registry::ConnectionRecord;
 use super::settings::Settings;
+use super::weighed;
 use super::worker::WorkerContext;
 use crate::labels::UpgradeResult;
 use crate::metrics::Metrics;
@@ -44,6 +46,7 @@ type UpstreamIo = TokioIo<HeadIo<SlabReader<UpstreamStream>>>;
 /// the upstream's connection.
 pub(crate) async fn exchange<B: HttpBody>(
     worker: &Rc<WorkerContext>,
+    record: &Rc<ConnectionRecord>,
     settings: &Settings,
     origin: Origin,
     request: Request<B>,
@@ -52,7 +55,7 @@ pub(crate) async fn exchange<B: HttpBody>(
         metrics: Arc::clone(&worker.shared.metrics),
         result: UpgradeResult::Abandoned,
     };
-    let exchanged = try_exchange(worker, settings, origin, request).await;
+    let exchanged = try_exchange(worker, record, settings, origin, request).await;
     outcome.result = match &exchanged {
         Ok((_, Some(_))) => UpgradeResult::Switched,
         Ok((_, None)) => UpgradeResult::Declined,
@@ -63,6 +66,7 @@ pub(crate) async fn exchange<B: HttpBody>(
 
 async fn try_exchange<B: HttpBody>(
     worker: &Rc<WorkerContext>,
+    record: &Rc<ConnectionRecord>,
     settings: &Settings,
     origin: Origin,
     mut request: Request<B>,
@@ -81,7 +85,7 @@ async fn try_exchange<B: HttpBody>(
     // Every request on this connection asks for an upgrade, it is the only one.
     io.slot().keep();
     let limit = settings.config.upstream.response_timeout;
-    let answered = timeout(limit, send(worker, TokioIo::new(io), request)).await;
+    let answered = timeout(limit, send(worker, record, TokioIo::new(io), request)).await;
     let answered = answered.map_err(|_| ProxyError::ResponseTimeout)?;
     let (response, switched) = answered.map_err(|error| ProxyError::Upstream(error.into()))?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
@@ -114,6 +118,7 @@ async fn try_exchange<B: HttpBody>(
 /// 101 and ends with the response body otherwise, or when the response is dropped.
 async fn send(
     worker: &WorkerContext,
+    record: &Rc<ConnectionRecord>,
     io: UpstreamIo,
     request: Request<Empty<Bytes>>,
 ) -> hyper::Result<(
@@ -122,7 +127,7 @@ async fn send(
 )> {
     let (mut sender, mut connection) = http1::handshake(io).await?;
     let (switched, receiver) = oneshot::channel();
-    worker.tracker.spawn_local(async move {
+    let driving = weighed::measured(record, async move {
         match poll_fn(|cx| connection.poll_without_shutdown(cx)).await {
             // Nobody waits for it after a response other than 101.
             Ok(()) => drop(switched.send(connection.into_parts())),
@@ -134,6 +139,7 @@ async fn send(
             }
         }
     });
+    worker.tracker.spawn_local(driving);
     let response = sender.send_request(request).await?;
     Ok((response, receiver))
 }

@@ -13,6 +13,7 @@ use super::control::Command;
 use super::registry::{Order, Phase, Registry};
 use super::settings::{Settings, Shared};
 use crate::labels::{CloseReason, HeadPolicy, RelayPolicy};
+use crate::memory;
 use crate::metrics::WorkerCounters;
 use crate::slab::WorkerSlabs;
 use crate::tls::TlsBuffers;
@@ -49,6 +50,8 @@ pub struct WorkerContext {
     pub draining: CancellationToken,
     /// Ticks since the start.
     pub(crate) tick: Cell<u32>,
+    /// Most connections that a sweep found since the last burst was over.
+    most: Cell<usize>,
     client: RefCell<Option<(u64, PooledClient)>>,
 }
 
@@ -73,6 +76,7 @@ impl WorkerContext {
             tracker: TaskTracker::new(),
             draining: CancellationToken::new(),
             tick: Cell::new(0),
+            most: Cell::new(0),
             client: RefCell::new(None),
             shared,
         })
@@ -113,10 +117,18 @@ impl WorkerContext {
         }
     }
 
-    /// Looks after tunnels where nothing moves; to be called every [`TICK`].
+    /// Looks after tunnels where nothing moves, and slabs that nothing is in; to be called every [`TICK`].
     pub fn sweep(&self) {
         let now = self.tick.get() + 1;
         self.tick.set(now);
+        self.slabs.sweep();
+        let connections = self.registry.len();
+        if connections < self.most.get() / 2 {
+            // A burst is over: what the thread's cache holds is of its size.
+            memory::flush_thread_cache();
+            self.most.set(connections);
+        }
+        self.most.set(self.most.get().max(connections));
         let idle_timeout = self.shared.settings.load().config.tunnel.idle_timeout;
         let limit = idle_timeout.map(|limit| u32::try_from(limit.as_secs()).unwrap_or(u32::MAX).max(1));
         self.registry.for_each(|record| {

@@ -1,5 +1,6 @@
 //! The accept loop.
 
+use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -8,7 +9,8 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::proxy::{WorkerContext, serve_connection};
+use crate::ledger;
+use crate::proxy::{WorkerContext, spawn_connection};
 
 /// First pause after a failed accept, doubled with each further failure.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
@@ -32,12 +34,15 @@ async fn accept_all(worker: &Rc<WorkerContext>, listener: &TcpListener, draining
             // Never closed: nobody does that.
             return;
         };
-        match listener.accept().await {
+        let (accepted, taken) = poll_fn(|cx| {
+            let (poll, taken) = ledger::measure(|| listener.poll_accept(cx));
+            poll.map(|accepted| (accepted, taken))
+        })
+        .await;
+        match accepted {
             Ok((socket, peer)) => {
                 pause = SHORTEST_PAUSE;
-                worker
-                    .tracker
-                    .spawn_local(serve_connection(Rc::clone(worker), socket, peer, permit));
+                spawn_connection(worker, socket, peer, permit, taken);
             }
             Err(error) if is_peers_fault(&error) => {}
             Err(error) => {

@@ -12,6 +12,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::accept::accept;
 use crate::labels::HeadPolicy;
+use crate::ledger::Ledgers;
 use crate::memory::Trend;
 use crate::proxy::{Command, Life, LifePhase, Shared, TICK, WorkerContext, WorkerHandle};
 
@@ -30,6 +31,8 @@ pub struct WorkerSettings {
     pub shared: Arc<Shared>,
     /// Sampled at every turnover of a tls slab.
     pub trend: Arc<Trend>,
+    /// Where its thread's claims to memory are kept.
+    pub ledgers: Arc<Ledgers>,
     /// The phases to follow.
     pub life: Life,
 }
@@ -99,10 +102,12 @@ async fn run(settings: WorkerSettings, mut commands: mpsc::UnboundedReceiver<Com
         policy,
         shared,
         trend,
+        ledgers,
         life,
     } = settings;
+    ledgers.open();
     let worker = WorkerContext::new(index, workers, policy, shared);
-    worker.slabs.on_turnover(Box::new(move || trend.sample()));
+    worker.slabs.on_turnover(Box::new(move || trend.turnover()));
     match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => drop(worker.tracker.spawn_local(accept(Rc::clone(&worker), listener))),
         Err(error) => tracing::error!(%error, index, "a worker cannot listen"),

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::slice::{SlabId, SlabSlice};
+use super::slice::{KeptSlice, SlabId, SlabSlice};
 
 /// The bytes that were read past an upgrade request or past a 101.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ impl Head {
 /// policy `copy` does and `pin` does not do for as long as the tunnel lives.
 #[derive(Debug)]
 pub struct HeldHead {
-    slice: SlabSlice,
+    slice: KeptSlice,
     /// Within the slice; may be empty.
     range: Range<usize>,
 }
@@ -51,6 +51,10 @@ impl HeldHead {
     /// If the range does not lie within the slice.
     #[must_use]
     pub fn new(slice: SlabSlice, range: Range<usize>) -> Self {
+        Self::of_kept(slice.into(), range)
+    }
+
+    pub(super) fn of_kept(slice: KeptSlice, range: Range<usize>) -> Self {
         assert!(
             range.start <= range.end && range.end <= slice.len(),
             "a head lies within its slice"

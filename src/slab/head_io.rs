@@ -9,7 +9,8 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{Head, HeldHead, SlabSlice, SliceRead};
+use super::slice::KeptSlice;
+use super::{Head, HeldHead, SliceRead};
 use crate::labels::HeadPolicy;
 
 /// Delivers the slices of a [`SliceRead`] as plain bytes, and knows which slice a head would be cut from.
@@ -42,7 +43,7 @@ enum Last {
     #[default]
     Nothing,
     /// Under `pin`: the slice, of which `0 <= delivered <= len` bytes are delivered.
-    Slice { slice: SlabSlice, delivered: usize },
+    Slice { slice: KeptSlice, delivered: usize },
     /// Under `copy`: what is not delivered yet.
     Rest(Bytes),
 }
@@ -148,7 +149,7 @@ impl<S: SliceRead> HeadIo<S> {
         let head = match last {
             Last::Slice { slice, delivered } if pin && slice[..delivered].ends_with(read_too_much) => {
                 let range = delivered - read_too_much.len()..slice.len();
-                Head::Held(HeldHead::new(slice, range))
+                Head::Held(HeldHead::of_kept(slice, range))
             }
             last => {
                 let rest: &[u8] = match &last {
@@ -206,7 +207,10 @@ impl<S: SliceRead + Unpin> AsyncRead for HeadIo<S> {
         let delivered = into.remaining().min(slice.len());
         into.put_slice(&slice[..delivered]);
         let last = match this.stream.slabs().policy() {
-            HeadPolicy::Pin => Last::Slice { slice, delivered },
+            HeadPolicy::Pin => Last::Slice {
+                slice: slice.into(),
+                delivered,
+            },
             HeadPolicy::Copy if delivered == slice.len() => Last::Nothing,
             HeadPolicy::Copy => Last::Rest(Bytes::copy_from_slice(&slice[delivered..])),
         };

@@ -10,7 +10,8 @@ use bytes::{BufMut, BytesMut};
 
 use super::census::SlabReport;
 use super::slice::{Slab, SlabSlice};
-use crate::labels::SlabClass;
+use crate::labels::{MemoryPart, SlabClass};
+use crate::ledger;
 use crate::metrics::{Metrics, WorkerCounters};
 
 /// What a pool is made from.
@@ -31,13 +32,13 @@ pub(super) struct PoolShared {
     capacity: usize,
     metrics: Arc<Metrics>,
     /// Memory of freed slabs, kept for the next; `spares.len() <= spare_limit`.
-    spares: RefCell<Vec<BytesMut>>,
+    spares: RefCell<Vec<SlabMemory>>,
     spare_limit: Cell<usize>,
 }
 
 impl PoolShared {
     /// Takes the memory of a slab that no slice is left of.
-    pub(super) fn give_back(&self, memory: BytesMut) {
+    pub(super) fn give_back(&self, memory: SlabMemory) {
         let mut spares = self.spares.borrow_mut();
         if spares.len() < self.spare_limit.get() {
             spares.push(memory);
@@ -47,16 +48,16 @@ impl PoolShared {
         }
     }
 
-    fn take_or_allocate(&self) -> BytesMut {
+    fn take_or_allocate(&self) -> SlabMemory {
         if let Some(mut spare) = self.spares.borrow_mut().pop() {
-            let reclaimed = restart(&mut spare, self.capacity);
+            let reclaimed = restart(&mut spare.bytes, self.capacity);
             debug_assert!(reclaimed, "no slice of a spare is out");
             return spare;
         }
         self.metrics.slabs_created_total[self.class].inc();
         self.metrics.slabs_live[self.class].inc();
         self.metrics.slab_live_bytes[self.class].add(self.bytes());
-        BytesMut::with_capacity(self.capacity)
+        SlabMemory::new(self.capacity)
     }
 
     fn freed(&self, slabs: usize) {
@@ -77,12 +78,24 @@ impl PoolShared {
         self.metrics.head_held_bytes[self.class].add(by * i64::try_from(len).expect("a head is smaller than a slab"));
     }
 
+    pub(super) fn used_changed(&self, by: i64) {
+        self.metrics.slab_used_bytes[self.class].add(by);
+    }
+
     fn bytes(&self) -> i64 {
         i64::try_from(self.capacity).expect("capacities are below 1 GiB")
     }
 
     fn trim(&self, limit: usize) {
         self.spare_limit.set(limit);
+        self.free_surplus(limit);
+    }
+
+    fn free_spares(&self) {
+        self.free_surplus(0);
+    }
+
+    fn free_surplus(&self, limit: usize) {
         let mut spares = self.spares.borrow_mut();
         let surplus = spares.len().saturating_sub(limit);
         spares.truncate(limit);
@@ -92,14 +105,54 @@ impl PoolShared {
     }
 }
 
+/// So many sweeps without a read are a pause of the traffic.
+const QUIET_SWEEPS: u32 = 2;
+/// Written bytes of a slab that are not worth a new one.
+const FEW_BYTES: usize = 64 * 1024;
+
 /// Starts `memory` at its front again; false if a slice of it is still out.
 fn restart(memory: &mut BytesMut, capacity: usize) -> bool {
     memory.clear();
     memory.try_reclaim(capacity)
 }
 
+/// The memory of a slab, and how much of it was ever written: the rest is only address space.
+///
+/// The pages that were written are claimed as the part `slabs`. They stay resident when the slab rewinds.
+pub(super) struct SlabMemory {
+    bytes: BytesMut,
+    /// From the front, in whole pages; `<= capacity`, but for the last page.
+    touched: usize,
+}
+
+/// What the kernel gives memory in, as far as this accounts for it.
+const PAGE: usize = 4096;
+
+impl SlabMemory {
+    fn new(capacity: usize) -> Self {
+        // No part of what the connection takes that happens to read first.
+        let (bytes, _) = ledger::measure(|| BytesMut::with_capacity(capacity));
+        Self { bytes, touched: 0 }
+    }
+
+    #[cold]
+    fn touch(&mut self, carved: usize) {
+        let touched = carved.next_multiple_of(PAGE);
+        ledger::claim(MemoryPart::Slabs, (touched - self.touched) as i64);
+        self.touched = touched;
+    }
+}
+
+impl Drop for SlabMemory {
+    fn drop(&mut self) {
+        ledger::claim(MemoryPart::Slabs, -(self.touched as i64));
+        let bytes = std::mem::take(&mut self.bytes);
+        ledger::measure(|| drop(bytes));
+    }
+}
+
 struct Current {
-    memory: BytesMut,
+    memory: SlabMemory,
     slab: Rc<Slab>,
 }
 
@@ -115,6 +168,9 @@ pub struct SlabPool {
     counters: Arc<WorkerCounters>,
     /// Bytes carved since the last turnover, below the capacity.
     since_turnover: usize,
+    /// Sweeps in a row that found nothing carved since the one before, and what was carved until then.
+    quiet: u32,
+    swept_at: u64,
     on_turnover: Option<Box<dyn Fn()>>,
 }
 
@@ -142,6 +198,8 @@ impl SlabPool {
             next_serial: 0,
             counters,
             since_turnover: 0,
+            quiet: 0,
+            swept_at: 0,
             on_turnover: None,
         }
     }
@@ -175,7 +233,7 @@ impl SlabPool {
         let full = self
             .current
             .as_ref()
-            .is_some_and(|current| current.memory.capacity() < most);
+            .is_some_and(|current| current.memory.bytes.capacity() < most);
         if full && !self.rewind_if_idle() {
             self.retire();
         }
@@ -187,7 +245,7 @@ impl SlabPool {
                 slab,
             }
         });
-        debug_assert!(current.memory.is_empty() && current.memory.capacity() >= most);
+        debug_assert!(current.memory.bytes.is_empty() && current.memory.bytes.capacity() >= most);
         Carving { pool: self, most }
     }
 
@@ -201,10 +259,35 @@ impl SlabPool {
         if Rc::strong_count(&current.slab) > 1 {
             return false;
         }
-        let restarted = restart(&mut current.memory, self.shared.capacity);
+        let restarted = restart(&mut current.memory.bytes, self.shared.capacity);
         debug_assert!(restarted, "without slices the memory has one owner");
         current.slab.carved.set(0);
         restarted
+    }
+
+    /// Gives back what nothing is in, to be called about once a second: after two quiet seconds the spares, and the
+    /// current slab if much of it was ever written. A slab that rewinds keeps the pages that it has; after a burst, or a
+    /// time under `pin`, that is all of them.
+    ///
+    /// `rewinds`: a read begins at the front again, as under `copy`. Then what was written far behind the front is of no
+    /// use, quiet or not.
+    pub fn sweep(&mut self, rewinds: bool) {
+        let carved = self.counters.slab_carved_bytes[self.shared.class].get();
+        self.quiet = if carved == self.swept_at { self.quiet + 1 } else { 0 };
+        self.swept_at = carved;
+        let is_quiet = self.quiet >= QUIET_SWEEPS;
+        if is_quiet {
+            self.shared.free_spares();
+        }
+        let most = match (is_quiet, rewinds) {
+            (true, _) => FEW_BYTES,
+            (false, true) => self.shared.capacity / 4,
+            (false, false) => return,
+        };
+        let in_vain = |current: &mut Current| Rc::strong_count(&current.slab) == 1 && current.memory.touched > most;
+        if self.current.take_if(in_vain).is_some() {
+            self.shared.freed(1);
+        }
     }
 
     /// Every live slab of this pool that has a name: the current one and the retired ones, not the spares.
@@ -298,14 +381,19 @@ impl Carving<'_> {
         if bytes.is_empty() {
             return None;
         }
-        let slab = Rc::clone(&self.pool.current.as_ref().expect(HAS_CURRENT).slab);
-        slab.carved.set(slab.carved.get() + bytes.len());
+        let current = self.pool.current.as_mut().expect(HAS_CURRENT);
+        let slab = Rc::clone(&current.slab);
+        let carved = slab.carved.get() + bytes.len();
+        slab.carved.set(carved);
+        if carved > current.memory.touched {
+            current.memory.touch(carved);
+        }
         self.pool.count(bytes.len());
         Some(SlabSlice::new(bytes, slab))
     }
 
     fn memory(&mut self) -> &mut BytesMut {
-        &mut self.pool.current.as_mut().expect(HAS_CURRENT).memory
+        &mut self.pool.current.as_mut().expect(HAS_CURRENT).memory.bytes
     }
 }
 

@@ -5,10 +5,10 @@ use std::fmt;
 use std::ops::Deref;
 use std::rc::Rc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::pool::PoolShared;
+use super::pool::{PoolShared, SlabMemory};
 use crate::labels::SlabClass;
 
 /// Names a slab for as long as the process runs.
@@ -46,7 +46,7 @@ pub(super) struct Slab {
     pub(super) heads: Cell<usize>,
     pub(super) head_bytes: Cell<usize>,
     /// `Some` once retired: the handle that gives the memory back, or to the spares, when the last slice is gone.
-    memory: RefCell<Option<BytesMut>>,
+    memory: RefCell<Option<SlabMemory>>,
     shared: Rc<PoolShared>,
 }
 
@@ -72,7 +72,7 @@ impl Slab {
     }
 
     /// Nothing more will be carved here; `memory` goes with the last slice.
-    pub(super) fn retire(&self, memory: BytesMut) {
+    pub(super) fn retire(&self, memory: SlabMemory) {
         self.count_pin(|slab| {
             slab.memory.replace(Some(memory));
         });
@@ -92,6 +92,11 @@ impl Slab {
             slab.head_bytes.set(slab.head_bytes.get() - len);
         });
         self.shared.heads_changed(-1, len);
+    }
+
+    /// A slice of `by` bytes is kept past its poll, or is no longer.
+    pub(super) fn used_changed(&self, by: i64) {
+        self.shared.used_changed(by);
     }
 
     pub(super) fn is_pinned(&self) -> bool {
@@ -154,5 +159,30 @@ impl Deref for SlabSlice {
 impl fmt::Debug for SlabSlice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SlabSlice({} bytes of {})", self.len(), self.slab.id)
+    }
+}
+
+/// A slice that is kept past the poll that read it: what of a slab is really used. Counted while it lives.
+#[derive(Debug)]
+pub(super) struct KeptSlice(SlabSlice);
+
+impl From<SlabSlice> for KeptSlice {
+    fn from(slice: SlabSlice) -> Self {
+        slice.slab.used_changed(slice.len() as i64);
+        Self(slice)
+    }
+}
+
+impl Deref for KeptSlice {
+    type Target = SlabSlice;
+
+    fn deref(&self) -> &SlabSlice {
+        &self.0
+    }
+}
+
+impl Drop for KeptSlice {
+    fn drop(&mut self) {
+        self.0.slab.used_changed(-(self.0.len() as i64));
     }
 }

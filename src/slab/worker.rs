@@ -79,6 +79,14 @@ impl WorkerSlabs {
         self.tls.borrow_mut().on_turnover(sample);
     }
 
+    /// Gives back what nothing is in; see [`SlabPool::sweep`].
+    pub fn sweep(&self) {
+        let rewinds = self.policy() == HeadPolicy::Copy;
+        for class in SlabClass::ALL {
+            self.pool(class).borrow_mut().sweep(rewinds);
+        }
+    }
+
     /// Every live slab of the worker, spares left out.
     #[must_use]
     pub fn census(&self) -> Vec<SlabReport> {

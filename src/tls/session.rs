@@ -7,6 +7,10 @@ use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus};
 use rustls::{Error, HandshakeKind, ServerConfig};
 
+use crate::labels::MemoryPart;
+use crate::ledger;
+use crate::unsent::Waiting;
+
 /// Largest partial record, or handshake message in parts, that is kept: a record is at most 16,640 bytes and its header
 /// (RFC 8446 section 5.2), a ClientHello with post-quantum key shares some KiB. Below the smallest slab.
 pub(crate) const MAX_PARTIAL: usize = 48 * 1024;
@@ -23,8 +27,10 @@ const MAX_PLAINTEXT: usize = 16 * 1024;
 pub(crate) struct Session {
     connection: UnbufferedServerConnection,
     /// Ciphertext that is not processed yet, of exactly its size.
-    partial: Box<[u8]>,
+    partial: Waiting,
     peer_closed: bool,
+    /// What is claimed for this session as the part `tls`, in bytes.
+    claimed: i32,
     /// Why nothing is received or sent any more.
     failure: Option<Error>,
 }
@@ -33,8 +39,9 @@ impl Session {
     pub(crate) fn new(config: Arc<ServerConfig>) -> Result<Self, Error> {
         Ok(Self {
             connection: UnbufferedServerConnection::new(config)?,
-            partial: Box::default(),
+            partial: Waiting::default(),
             peer_closed: false,
+            claimed: 0,
             failure: None,
         })
     }
@@ -42,6 +49,13 @@ impl Session {
     /// What has to stand in front of newly read bytes in the next call of [`Self::receive`].
     pub(crate) fn partial(&self) -> &[u8] {
         &self.partial
+    }
+
+    /// Claims `bytes` more for this session, until it is dropped.
+    pub(crate) fn claim(&mut self, bytes: i64) {
+        // Far below 2 GiB: a session takes some KiB.
+        self.claimed += i32::try_from(bytes).unwrap_or(0);
+        ledger::claim(MemoryPart::Tls, bytes);
     }
 
     pub(crate) fn is_handshaking(&self) -> bool {
@@ -81,7 +95,7 @@ impl Session {
         let received = self.process(ciphertext, plaintext, outgoing);
         match &received {
             // What follows close_notify is not looked at (RFC 8446 section 6.1).
-            Ok(_) if self.peer_closed => self.partial = Box::default(),
+            Ok(_) if self.peer_closed => self.partial = Waiting::default(),
             Ok(done) => self.partial = ciphertext[*done..].into(),
             Err(error) => self.fail(error.clone(), outgoing),
         }
@@ -174,7 +188,7 @@ impl Session {
 
     /// After an error only the alert is left to say.
     fn fail(&mut self, error: Error, outgoing: &mut Vec<u8>) {
-        self.partial = Box::default();
+        self.partial = Waiting::default();
         self.failure = Some(error);
         let before = outgoing.len();
         // rustls still knows places in the ciphertext, and would look for them in what it is given here. It does not
@@ -192,6 +206,12 @@ impl Session {
         if outgoing.len() == before && self.connection.protocol_version().is_none() {
             outgoing.extend(DECODE_ERROR);
         }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        ledger::claim(MemoryPart::Tls, -i64::from(self.claimed));
     }
 }
 

@@ -15,7 +15,8 @@ use tokio::time::timeout;
 
 use super::error::HandshakeError;
 use super::session::{MAX_PARTIAL, Session};
-use crate::labels::SlabClass;
+use crate::labels::{MemoryPart, SlabClass};
+use crate::ledger;
 use crate::slab::{SlabSlice, SliceRead, WorkerSlabs};
 use crate::unsent::Unsent;
 
@@ -33,6 +34,8 @@ pub struct TlsBuffers {
     scratch: RefCell<Scratch>,
     /// Most that is read or written in one go, in bytes.
     chunk: usize,
+    /// What is claimed for this as the part `tls`, in bytes: all of it, also before it was first written.
+    claimed: i64,
 }
 
 #[derive(Debug)]
@@ -47,7 +50,8 @@ impl TlsBuffers {
     /// Buffers for reads and writes of at most `chunk` bytes of ciphertext.
     #[must_use]
     pub fn new(slabs: Rc<WorkerSlabs>, chunk: usize) -> Rc<Self> {
-        let incoming = vec![0; MAX_PARTIAL + chunk].into_boxed_slice();
+        let (incoming, claimed) = ledger::measure(|| vec![0; MAX_PARTIAL + chunk].into_boxed_slice());
+        ledger::claim(MemoryPart::Tls, claimed);
         Rc::new(Self {
             slabs,
             scratch: RefCell::new(Scratch {
@@ -55,7 +59,14 @@ impl TlsBuffers {
                 outgoing: Vec::new(),
             }),
             chunk,
+            claimed,
         })
+    }
+}
+
+impl Drop for TlsBuffers {
+    fn drop(&mut self) {
+        ledger::claim(MemoryPart::Tls, -self.claimed);
     }
 }
 
@@ -78,6 +89,9 @@ pub struct SlabStream<IO> {
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> SlabStream<IO> {
+    /// What of the memory claimed for TLS is inside this struct, and so in the memory of whoever holds it, in bytes.
+    pub const INLINE_BYTES: i64 = size_of::<Session>() as i64;
+
     /// Performs the handshake within `deadline`. On failure the client is told why, by the alert of TLS or, if it
     /// speaks HTTP, in HTTP.
     ///
@@ -92,7 +106,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> SlabStream<IO> {
         buffers: Rc<TlsBuffers>,
         deadline: Duration,
     ) -> Result<Self, HandshakeError> {
-        let session = Session::new(config).map_err(HandshakeError::Tls)?;
+        let (session, taken) = ledger::measure(|| Session::new(config));
+        let mut session = session.map_err(HandshakeError::Tls)?;
+        session.claim(taken + Self::INLINE_BYTES);
         let mut stream = Self {
             io,
             session,
@@ -156,9 +172,13 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> SlabStream<IO> {
                 return Poll::Ready(Ok(()));
             }
             let first = self.session.partial().is_empty() && self.session.protocol().is_none();
-            let received = ready!(self.poll_receive(cx, self.buffers.chunk, |bytes| {
-                !(first && bytes.first().is_some_and(u8::is_ascii_uppercase))
-            }));
+            let (received, taken) = ledger::measure(|| {
+                self.poll_receive(cx, self.buffers.chunk, |bytes| {
+                    !(first && bytes.first().is_some_and(u8::is_ascii_uppercase))
+                })
+            });
+            self.session.claim(taken);
+            let received = ready!(received);
             match received {
                 Ok(Received::Data(slice)) => self.early = slice.map(|slice| slice[..].into()),
                 Ok(Received::End) => return Poll::Ready(Err(HandshakeError::Closed)),

@@ -45,7 +45,10 @@ fn unknown_scenarios_keys_and_values_tell_what_was_meant_and_what_is_accepted() 
             &["lab", "run", "head", "--set", "byterate=1"],
             "did you mean byte_rate?",
         ),
-        (&["lab", "run", "head", "--set", "byte_rate=fast"], "accepted is one such as"),
+        (
+            &["lab", "run", "head", "--set", "byte_rate=fast"],
+            "accepted is one such as",
+        ),
         (&["lab", "run", "head", "--set", "byte_rate=0"], "above 0"),
         (
             &["lab", "run", "--scenario", "/nowhere.toml"],

@@ -16,6 +16,7 @@ mod lab_ends;
 mod lab_input;
 mod layers;
 mod leak;
+mod memory;
 mod metrics_reference;
 #[cfg(feature = "peers")]
 mod page;

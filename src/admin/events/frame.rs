@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::picture::{Changes, Picture};
-use crate::admin::{AdminState, inspect};
+use crate::admin::{AdminState, memory};
 use crate::labels::HeadPolicy;
 use crate::proxy::{ConnectionReport, LifePhase};
 use crate::slab::SlabReport;
@@ -52,7 +52,7 @@ impl Figures {
                 LifePhase::Ending | LifePhase::Ended => "ending",
             },
             head_policy: state.policy.get().await,
-            memory: inspect::composition(state),
+            memory: memory::told(state, None),
             pinned_slabs: pinned().count(),
             pinned_bytes: pinned().map(|slab| slab.capacity_bytes).sum(),
             pinning_head_bytes: pinned().map(|slab| slab.head_bytes).sum(),

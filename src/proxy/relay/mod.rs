@@ -22,7 +22,7 @@ use super::registry::ConnectionRecord;
 use super::worker::WorkerContext;
 use crate::labels::{Direction, RelayPolicy};
 use crate::slab::SliceRead;
-use crate::unsent::Unsent;
+use crate::unsent::{Unsent, Waiting};
 
 /// Close with code 1001, going away (RFC 6455 section 7.4.1), as a server sends it.
 const CLOSE_BY_SERVER: [u8; 4] = [0x88, 0x02, 0x03, 0xe9];
@@ -48,7 +48,7 @@ enum Sent {
 }
 
 /// What a relay policy decides: where that waits which the writing side does not take, and whether reading goes on.
-trait Waiting {
+trait Keeping {
     /// Sends what waits, in order. Pending, nothing is read before the writer has moved.
     fn poll_send<W: AsyncWrite + Unpin>(relay: &mut Relay, cx: &mut Context<'_>, to: &mut W) -> Poll<io::Result<Sent>>;
 
@@ -80,7 +80,7 @@ pub(super) struct Relay {
         clippy::box_collection,
         reason = "a relay without a queue is to stay as small as it is"
     )]
-    queued: Option<Box<VecDeque<Box<[u8]>>>>,
+    queued: Option<Box<VecDeque<Waiting>>>,
     close: Close,
     /// Nothing more will be read.
     ended: bool,
@@ -156,7 +156,7 @@ impl Relay {
         record: &ConnectionRecord,
     ) -> Poll<Result<(), RelayError>>
     where
-        P: Waiting,
+        P: Keeping,
         R: SliceRead,
         W: AsyncWrite + Unpin,
     {
@@ -203,7 +203,7 @@ impl Relay {
 
     /// Forwards `bytes`, unless others wait already. What `to` does not take is kept; what follows a Close is dropped.
     #[inline]
-    fn pass<P: Waiting, W: AsyncWrite + Unpin>(
+    fn pass<P: Keeping, W: AsyncWrite + Unpin>(
         &mut self,
         cx: &mut Context<'_>,
         mut bytes: &[u8],

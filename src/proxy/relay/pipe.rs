@@ -6,13 +6,13 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::AsyncWrite;
 
-use super::{Relay, Sent, Waiting};
+use super::{Keeping, Relay, Sent};
 
 /// At most the rest of one blocked write waits.
 #[derive(Debug)]
 pub(super) struct Pipe;
 
-impl Waiting for Pipe {
+impl Keeping for Pipe {
     /// Never [`Sent::NotAll`].
     #[inline]
     fn poll_send<W: AsyncWrite + Unpin>(relay: &mut Relay, cx: &mut Context<'_>, to: &mut W) -> Poll<io::Result<Sent>> {

@@ -6,13 +6,13 @@ use std::task::{Context, Poll};
 
 use tokio::io::AsyncWrite;
 
-use super::{Relay, Sent, Waiting};
+use super::{Keeping, Relay, Sent};
 
 /// All that was read waits, a piece for each read.
 #[derive(Debug)]
 pub(super) struct Queue;
 
-impl Waiting for Queue {
+impl Keeping for Queue {
     /// Never pending: how far the writer came stops nobody from reading.
     fn poll_send<W: AsyncWrite + Unpin>(relay: &mut Relay, cx: &mut Context<'_>, to: &mut W) -> Poll<io::Result<Sent>> {
         loop {

@@ -10,6 +10,7 @@ use super::*;
 use crate::config::{ByteSize, SlabsConfig};
 use crate::labels::SlabClass;
 use crate::metrics::Metrics;
+use crate::slab::SlabSlice;
 use crate::slab::WorkerSlabs;
 
 const REQUEST: &[u8] = b"GET /chat HTTP/1.1\r\n\r\n";
