@@ -2,11 +2,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::ops::Range;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
 use bytes::buf::Limit;
-use bytes::{BufMut, BytesMut};
+use bytes::{Buf, BufMut, BytesMut};
 
 use super::census::SlabReport;
 use super::slice::{Slab, SlabSlice};
@@ -167,6 +168,15 @@ impl SlabPool {
     /// # Panics
     /// If `most` is larger than a slab.
     pub fn carve(&mut self, most: usize) -> Carving<'_> {
+        self.carve_between(most, most)
+    }
+
+    /// As [`Self::carve`], where a slab may end with a smaller slice: it is full with less room than `least`.
+    ///
+    /// # Panics
+    /// If `most` is larger than a slab, or smaller than `least`.
+    pub fn carve_between(&mut self, least: usize, most: usize) -> Carving<'_> {
+        assert!(least <= most, "{least} bytes are more than {most}");
         assert!(
             most <= self.shared.capacity,
             "{most} bytes do not fit a slab of {}",
@@ -175,7 +185,7 @@ impl SlabPool {
         let full = self
             .current
             .as_ref()
-            .is_some_and(|current| current.memory.capacity() < most);
+            .is_some_and(|current| current.memory.capacity() < least);
         if full && !self.rewind_if_idle() {
             self.retire();
         }
@@ -187,7 +197,8 @@ impl SlabPool {
                 slab,
             }
         });
-        debug_assert!(current.memory.is_empty() && current.memory.capacity() >= most);
+        debug_assert!(current.memory.is_empty() && current.memory.capacity() >= least);
+        let most = most.min(current.memory.capacity());
         Carving { pool: self, most }
     }
 
@@ -291,16 +302,38 @@ impl Carving<'_> {
         memory.limit(room)
     }
 
+    /// What was appended, to be changed in place.
+    pub fn filled(&mut self) -> &mut [u8] {
+        self.memory()
+    }
+
+    /// The slice of a part of what was appended; `None` if that is empty. Bytes in front of it count as carved.
+    ///
+    /// # Panics
+    /// If that is not a part.
+    #[must_use]
+    pub fn finish_with(mut self, part: Range<usize>) -> Option<SlabSlice> {
+        let memory = self.memory();
+        memory.truncate(part.end);
+        memory.advance(part.start);
+        self.carved(part.start)
+    }
+
     /// The slice of what was appended; `None` if that is nothing.
     #[must_use]
-    pub fn finish(mut self) -> Option<SlabSlice> {
+    pub fn finish(self) -> Option<SlabSlice> {
+        self.carved(0)
+    }
+
+    fn carved(mut self, unused: usize) -> Option<SlabSlice> {
         let bytes = self.memory().split().freeze();
         if bytes.is_empty() {
             return None;
         }
+        let carved = unused + bytes.len();
         let slab = Rc::clone(&self.pool.current.as_ref().expect(HAS_CURRENT).slab);
-        slab.carved.set(slab.carved.get() + bytes.len());
-        self.pool.count(bytes.len());
+        slab.carved.set(slab.carved.get() + carved);
+        self.pool.count(carved);
         Some(SlabSlice::new(bytes, slab))
     }
 

@@ -5,8 +5,10 @@ mod certificates;
 mod development;
 mod error;
 mod pem;
+mod records;
 mod session;
 mod stream;
+mod traffic;
 
 pub use acceptor::TlsAcceptor;
 pub use certificates::{CertificateError, CertificateTable};
