@@ -9,6 +9,7 @@ mod records;
 mod session;
 mod stream;
 mod traffic;
+mod unbuffered;
 
 pub use acceptor::TlsAcceptor;
 pub use certificates::{CertificateError, CertificateTable};

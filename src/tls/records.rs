@@ -19,7 +19,7 @@ pub(super) const HEADER: usize = 5;
 /// Content of one record (RFC 8446 section 5.1).
 pub(super) const MAX_PLAINTEXT: usize = 1 << 14;
 /// A record without its header (RFC 8446 section 5.2).
-const MAX_CIPHERTEXT: usize = MAX_PLAINTEXT + 256;
+pub(super) const MAX_CIPHERTEXT: usize = MAX_PLAINTEXT + 256;
 /// In all suites of TLS 1.3 but one that rustls does not have.
 const TAG: usize = 16;
 /// What sealing adds to content: header, content type, tag.
@@ -304,16 +304,22 @@ impl Records {
         suite.tls13().map_or(1, |suite| suite.common.confidentiality_limit)
     }
 
+    /// Appends one record to `outgoing`; nothing on error, so that nothing goes out in clear.
     fn seal(&mut self, typ: ContentType, content: &[u8], outgoing: &mut Vec<u8>) -> Result<(), Error> {
         let len = content.len() + 1 + TAG;
         let [high, low] = u16::try_from(len).map_err(|_| Error::EncryptError)?.to_be_bytes();
         let header = [u8::from(ContentType::ApplicationData), 3, 3, high, low];
-        outgoing.extend_from_slice(&header);
         let start = outgoing.len();
+        outgoing.extend_from_slice(&header);
         outgoing.extend_from_slice(content);
         outgoing.push(u8::from(typ));
-        let tag = self.write.seal(&header, &mut outgoing[start..])?;
-        outgoing.extend_from_slice(tag.as_ref());
+        match self.write.seal(&header, &mut outgoing[start + HEADER..]) {
+            Ok(tag) => outgoing.extend_from_slice(tag.as_ref()),
+            Err(error) => {
+                outgoing.truncate(start);
+                return Err(error);
+            }
+        }
         Ok(())
     }
 }

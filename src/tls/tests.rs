@@ -4,6 +4,7 @@ mod closing;
 mod failures;
 mod fixture;
 mod forge;
+mod handover;
 mod hostile;
 mod key_updates;
 mod matrix;
