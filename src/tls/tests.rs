@@ -11,4 +11,5 @@ mod matrix;
 mod pair;
 mod random;
 mod resumption;
+mod rfc8448;
 mod wire;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Aad, Algorithm, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use rustls::{ConnectionTrafficSecrets, Error};
 
 /// An AEAD key with its nonces, which count records.
@@ -23,9 +23,13 @@ impl TrafficKeys {
             Chacha20Poly1305 { key, iv } => (&CHACHA20_POLY1305, key, iv),
             _ => return Err(Error::General("a cipher suite without a record layer".into())),
         };
-        let key =
-            UnboundKey::new(algorithm, key.as_ref()).map_err(|_| Error::General("a key of a wrong size".into()))?;
-        let iv = iv.as_ref().try_into();
+        Self::of(algorithm, key.as_ref(), iv.as_ref(), sequence)
+    }
+
+    /// The same of parts.
+    pub(super) fn of(algorithm: &'static Algorithm, key: &[u8], iv: &[u8], sequence: u64) -> Result<Self, Error> {
+        let key = UnboundKey::new(algorithm, key).map_err(|_| Error::General("a key of a wrong size".into()))?;
+        let iv = iv.try_into();
         Ok(Self {
             key: LessSafeKey::new(key),
             iv: iv.map_err(|_| Error::General("an IV of a wrong size".into()))?,
