@@ -139,9 +139,16 @@ impl Records {
                 let error = PeerMisbehaved::MessageInterleavedWithHandshakeMessage;
                 return Err(fault(AlertDescription::UnexpectedMessage, error));
             }
+            if content > 0 {
+                self.empty_records = 0;
+            }
             match typ {
                 ContentType::ApplicationData => {
-                    self.count_data(content)?;
+                    self.key_updates = 0;
+                    if content == 0 {
+                        let error = PeerMisbehaved::TooManyEmptyFragments;
+                        count(&mut self.empty_records, MOST_EMPTY_RECORDS, error)?;
+                    }
                     let content = start + HEADER..start + HEADER + content;
                     if opened.plaintext.is_empty() {
                         opened.plaintext = content;
@@ -180,16 +187,6 @@ impl Records {
             return Err(fault(AlertDescription::UnexpectedMessage, error));
         };
         Ok((ContentType::from(inner[end]), end))
-    }
-
-    fn count_data(&mut self, len: usize) -> Result<(), Fault> {
-        self.key_updates = 0;
-        if len > 0 {
-            self.empty_records = 0;
-            return Ok(());
-        }
-        let error = PeerMisbehaved::TooManyEmptyFragments;
-        count(&mut self.empty_records, MOST_EMPTY_RECORDS, error)
     }
 
     /// The next part of a message. Nothing but a KeyUpdate has a place here: no client certificate was asked for.

@@ -111,6 +111,18 @@ impl Forge {
         record.encode()
     }
 
+    /// One record with zeros behind the type of its content (RFC 8446 section 5.4).
+    pub(super) fn padded(&mut self, typ: ContentType, content: &[u8], zeros: usize) -> Vec<u8> {
+        match zeros.checked_sub(1) {
+            None => self.record(typ, content),
+            // The last zero goes where the type does.
+            Some(before) => {
+                let inner = [content, &[u8::from(typ)], &vec![0; before]].concat();
+                self.record(ContentType::from(0), &inner)
+            }
+        }
+    }
+
     pub(super) fn data(&mut self, content: &[u8]) -> Vec<u8> {
         self.record(ContentType::ApplicationData, content)
     }

@@ -12,7 +12,7 @@ use super::pair::{Pair, feed, flight, new_client};
 use super::wire::Shape;
 use crate::labels::HeadPolicy;
 
-fn for_each_13(mut test: impl FnMut(&mut Pair, &mut Forge)) {
+pub(super) fn for_each_13(mut test: impl FnMut(&mut Pair, &mut Forge)) {
     for policy in HeadPolicy::ALL {
         let fixture = Fixture::new(policy);
         let (config, secrets) = forge::client_13();
@@ -38,7 +38,7 @@ pub(super) fn an_honest_client_is_served(fixture: &Fixture) {
 }
 
 /// Reads the error that the client caused.
-fn read_error(pair: &mut Pair) -> Error {
+pub(super) fn read_error(pair: &mut Pair) -> Error {
     let Poll::Ready(Err(error)) = pair.read() else {
         panic!("the server did not notice");
     };
@@ -48,7 +48,7 @@ fn read_error(pair: &mut Pair) -> Error {
 }
 
 /// After an error a connection says the same again, writes nothing, can be shut down, and holds nothing.
-fn is_finished(pair: &mut Pair) {
+pub(super) fn is_finished(pair: &mut Pair) {
     let first = read_error(pair);
     pair.wire.push(b"more");
     assert_eq!(read_error(pair), first);
@@ -59,14 +59,14 @@ fn is_finished(pair: &mut Pair) {
 }
 
 /// The fatal alert that has arrived at the client.
-fn alert(pair: &mut Pair) -> AlertDescription {
+pub(super) fn alert(pair: &mut Pair) -> AlertDescription {
     match feed(&mut pair.client, &pair.wire.take()) {
         Err(Error::AlertReceived(alert)) => alert,
         other => panic!("no alert, but {other:?}"),
     }
 }
 
-fn no_alert(pair: &mut Pair) {
+pub(super) fn no_alert(pair: &mut Pair) {
     assert_eq!(pair.client_reads(), b"");
 }
 
