@@ -2,11 +2,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::ops::Range;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
 use bytes::buf::Limit;
-use bytes::{BufMut, BytesMut};
+use bytes::{Buf, BufMut, BytesMut};
 
 use super::census::SlabReport;
 use super::slice::{Slab, SlabSlice};
@@ -135,9 +136,17 @@ impl SlabMemory {
         Self { bytes, touched: 0 }
     }
 
+    /// Everything in front of `end` was written.
+    #[inline]
+    fn touch(&mut self, end: usize) {
+        if end > self.touched {
+            self.touch_more(end);
+        }
+    }
+
     #[cold]
-    fn touch(&mut self, carved: usize) {
-        let touched = carved.next_multiple_of(PAGE);
+    fn touch_more(&mut self, end: usize) {
+        let touched = end.next_multiple_of(PAGE);
         ledger::claim(MemoryPart::Slabs, (touched - self.touched) as i64);
         self.touched = touched;
     }
@@ -225,6 +234,15 @@ impl SlabPool {
     /// # Panics
     /// If `most` is larger than a slab.
     pub fn carve(&mut self, most: usize) -> Carving<'_> {
+        self.carve_between(most, most)
+    }
+
+    /// As [`Self::carve`], where a slab may end with a smaller slice: it is full with less room than `least`.
+    ///
+    /// # Panics
+    /// If `most` is larger than a slab, or smaller than `least`.
+    pub fn carve_between(&mut self, least: usize, most: usize) -> Carving<'_> {
+        assert!(least <= most, "{least} bytes are more than {most}");
         assert!(
             most <= self.shared.capacity,
             "{most} bytes do not fit a slab of {}",
@@ -233,7 +251,7 @@ impl SlabPool {
         let full = self
             .current
             .as_ref()
-            .is_some_and(|current| current.memory.bytes.capacity() < most);
+            .is_some_and(|current| current.memory.bytes.capacity() < least);
         if full && !self.rewind_if_idle() {
             self.retire();
         }
@@ -245,7 +263,8 @@ impl SlabPool {
                 slab,
             }
         });
-        debug_assert!(current.memory.bytes.is_empty() && current.memory.bytes.capacity() >= most);
+        debug_assert!(current.memory.bytes.is_empty() && current.memory.bytes.capacity() >= least);
+        let most = most.min(current.memory.bytes.capacity());
         Carving { pool: self, most }
     }
 
@@ -374,21 +393,43 @@ impl Carving<'_> {
         memory.limit(room)
     }
 
+    /// What was appended, to be changed in place.
+    pub fn filled(&mut self) -> &mut [u8] {
+        let Current { memory, slab } = self.pool.current.as_mut().expect(HAS_CURRENT);
+        // More than will be carved: what is cut off again was written as well.
+        memory.touch(slab.carved.get() + memory.bytes.len());
+        &mut memory.bytes
+    }
+
+    /// The slice of a part of what was appended; `None` if that is empty. Bytes in front of it count as carved.
+    ///
+    /// # Panics
+    /// If that is not a part.
+    #[must_use]
+    pub fn finish_with(mut self, part: Range<usize>) -> Option<SlabSlice> {
+        let memory = self.memory();
+        memory.truncate(part.end);
+        memory.advance(part.start);
+        self.carved(part.start)
+    }
+
     /// The slice of what was appended; `None` if that is nothing.
     #[must_use]
-    pub fn finish(mut self) -> Option<SlabSlice> {
+    pub fn finish(self) -> Option<SlabSlice> {
+        self.carved(0)
+    }
+
+    fn carved(mut self, unused: usize) -> Option<SlabSlice> {
         let bytes = self.memory().split().freeze();
         if bytes.is_empty() {
             return None;
         }
+        let carved = unused + bytes.len();
         let current = self.pool.current.as_mut().expect(HAS_CURRENT);
         let slab = Rc::clone(&current.slab);
-        let carved = slab.carved.get() + bytes.len();
-        slab.carved.set(carved);
-        if carved > current.memory.touched {
-            current.memory.touch(carved);
-        }
-        self.pool.count(bytes.len());
+        slab.carved.set(slab.carved.get() + carved);
+        current.memory.touch(slab.carved.get());
+        self.pool.count(carved);
         Some(SlabSlice::new(bytes, slab))
     }
 

@@ -78,6 +78,8 @@ impl TlsAcceptor {
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(certificates));
         server.alpn_protocols = ALPN.iter().map(|name| name.to_vec()).collect();
+        // For the record layer; they do not leave the process.
+        server.enable_secret_extraction = true;
         server.ticketer = Arc::clone(&self.tickets);
         server.session_storage = Arc::new(NoServerSessionStorage {});
         Arc::new(server)

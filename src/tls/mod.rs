@@ -5,8 +5,11 @@ mod certificates;
 mod development;
 mod error;
 mod pem;
+mod records;
 mod session;
 mod stream;
+mod traffic;
+mod unbuffered;
 
 pub use acceptor::TlsAcceptor;
 pub use certificates::{CertificateError, CertificateTable};
@@ -15,5 +18,14 @@ pub use error::HandshakeError;
 pub use pem::{PemError, certificates as read_certificates};
 pub use stream::{SlabStream, TlsBuffers};
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 mod tests;
+
+/// Plays `bytes` as traffic to the record layer and to that of rustls.
+///
+/// # Panics
+/// If they make different things of it.
+#[cfg(fuzzing)]
+pub fn fuzz_records(bytes: &[u8]) {
+    tests::differential::fuzz_one(bytes);
+}

@@ -1,45 +1,55 @@
 //! Record handling, behind one small interface: ciphertext in, plaintext out, and back.
 
-use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
+use std::{fmt, mem};
 
-use rustls::server::UnbufferedServerConnection;
-use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus};
-use rustls::{Error, HandshakeKind, ServerConfig};
+use rustls::server::ServerConnectionData;
+use rustls::unbuffered::{EncryptError, WriteTraffic};
+use rustls::{Error, HandshakeKind, ProtocolVersion, ServerConfig};
 
+use super::records::{Fault, MAX_PLAINTEXT, Opened, Records};
+use super::unbuffered::{RECORD_OVERHEAD, Unbuffered};
 use crate::labels::MemoryPart;
 use crate::ledger;
 use crate::unsent::Waiting;
 
-/// Largest partial record, or handshake message in parts, that is kept: a record is at most 16,640 bytes and its header
-/// (RFC 8446 section 5.2), a ClientHello with post-quantum key shares some KiB. Below the smallest slab.
-pub(crate) const MAX_PARTIAL: usize = 48 * 1024;
-
-/// More than the header, explicit nonce, content type and tag of a record take in any cipher suite in use, together with
-/// a key update in front of it.
-const RECORD_OVERHEAD: usize = 64;
-/// A fatal alert in a record of its own, in clear: "decode_error" (RFC 8446 section 6).
-const DECODE_ERROR: [u8; 7] = [21, 3, 3, 0, 2, 2, 50];
-/// Plaintext of one record (RFC 8446 section 5.1).
-const MAX_PLAINTEXT: usize = 16 * 1024;
-
 /// One TLS connection without buffers: between calls it holds only the ciphertext of a partial record.
 pub(crate) struct Session {
-    connection: UnbufferedServerConnection,
+    layer: Layer,
     /// Ciphertext that is not processed yet, of exactly its size.
     partial: Waiting,
+    kind: Option<HandshakeKind>,
+    /// The config lets secrets out.
+    takes_over: bool,
     peer_closed: bool,
     /// What is claimed for this session as the part `tls`, in bytes.
     claimed: i32,
     /// Why nothing is received or sent any more.
-    failure: Option<Error>,
+    failure: Option<Box<Error>>,
+}
+
+/// Who handles records.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the large one is the one that lives as long as a tunnel"
+)]
+enum Layer {
+    /// rustls: while hands are shaken, and in TLS 1.2 for good.
+    Rustls(Box<Unbuffered>),
+    /// In TLS 1.3, from the client's Finished on.
+    Records(Records),
+    /// Nobody: rustls did not hand out its secrets.
+    Nobody,
 }
 
 impl Session {
     pub(crate) fn new(config: Arc<ServerConfig>) -> Result<Self, Error> {
         Ok(Self {
-            connection: UnbufferedServerConnection::new(config)?,
+            takes_over: config.enable_secret_extraction,
+            layer: Layer::Rustls(Box::new(Unbuffered::new(config)?)),
             partial: Waiting::default(),
+            kind: None,
             peer_closed: false,
             claimed: 0,
             failure: None,
@@ -59,7 +69,7 @@ impl Session {
     }
 
     pub(crate) fn is_handshaking(&self) -> bool {
-        self.connection.is_handshaking()
+        matches!(&self.layer, Layer::Rustls(rustls) if rustls.is_handshaking())
     }
 
     /// Whether the peer has sent close_notify.
@@ -69,76 +79,102 @@ impl Session {
 
     /// What went wrong, if anything did: then the peer has been told, and all that can be done is to close.
     pub(crate) fn failure(&self) -> Option<&Error> {
-        self.failure.as_ref()
+        self.failure.as_deref()
     }
 
+    /// How the handshake was done, once it is.
     pub(crate) fn kind(&self) -> Option<HandshakeKind> {
-        self.connection.handshake_kind()
+        self.kind
     }
 
-    pub(crate) fn protocol(&self) -> Option<rustls::ProtocolVersion> {
-        self.connection.protocol_version()
+    pub(crate) fn protocol(&self) -> Option<ProtocolVersion> {
+        match &self.layer {
+            Layer::Rustls(rustls) => rustls.protocol(),
+            Layer::Records(records) => Some(records.protocol()),
+            Layer::Nobody => None,
+        }
     }
 
-    /// Processes `ciphertext`, which begins with [`Self::partial`]: calls `plaintext` for each record's content and
-    /// appends to `outgoing` what the protocol has to say (handshake, tickets, on error the alert).
+    /// Processes `ciphertext`, which begins with [`Self::partial`], in place, and appends to `outgoing` what the protocol
+    /// has to say (handshake, tickets, on error the alert). `scratch` is empty, and is so again.
     ///
-    /// # Errors
-    /// What is wrong with the ciphertext, for good: what was read before it has been handed to `plaintext`.
+    /// The range says where in `ciphertext` the plaintext is now, also that of whole records before one that is at
+    /// fault; the error is what is wrong, for good.
     pub(crate) fn receive(
         &mut self,
         ciphertext: &mut [u8],
-        plaintext: impl FnMut(&[u8]),
+        scratch: &mut Vec<u8>,
         outgoing: &mut Vec<u8>,
-    ) -> Result<(), Error> {
-        self.check()?;
-        let received = self.process(ciphertext, plaintext, outgoing);
-        match &received {
-            // What follows close_notify is not looked at (RFC 8446 section 6.1).
-            Ok(_) if self.peer_closed => self.partial = Waiting::default(),
-            Ok(done) => self.partial = ciphertext[*done..].into(),
-            Err(error) => self.fail(error.clone(), outgoing),
+    ) -> (Range<usize>, Result<(), Error>) {
+        if let Err(error) = self.check() {
+            return (0..0, Err(error));
         }
-        received.map(drop)
+        let mut opened = Opened::default();
+        let result = self.process(ciphertext, &mut opened, scratch, outgoing);
+        self.peer_closed |= opened.closed;
+        // What follows close_notify is not looked at (RFC 8446 section 6.1).
+        self.partial = if result.is_err() || self.peer_closed {
+            Waiting::default()
+        } else {
+            ciphertext[opened.rest..].into()
+        };
+        if !scratch.is_empty() {
+            // rustls keeps plaintext elsewhere; it is never longer than the ciphertext that it came in.
+            opened.plaintext = 0..scratch.len();
+            ciphertext[..scratch.len()].copy_from_slice(scratch);
+            scratch.clear();
+        }
+        (opened.plaintext, result.map_err(|fault| self.fail(fault, outgoing)))
     }
 
-    /// Processes all that can be; how many bytes that were.
     fn process(
         &mut self,
         ciphertext: &mut [u8],
-        mut plaintext: impl FnMut(&[u8]),
+        opened: &mut Opened,
+        scratch: &mut Vec<u8>,
         outgoing: &mut Vec<u8>,
-    ) -> Result<usize, Error> {
-        let mut done = 0;
-        loop {
-            let UnbufferedStatus { discard, state } = self.connection.process_tls_records(&mut ciphertext[done..]);
-            done += discard;
-            match state? {
-                ConnectionState::ReadTraffic(mut traffic) => {
-                    while let Some(record) = traffic.next_record() {
-                        plaintext(record?.payload);
-                    }
-                }
-                ConnectionState::EncodeTlsData(data) => encode(data, outgoing)?,
-                ConnectionState::TransmitTlsData(data) => data.done(),
-                ConnectionState::PeerClosed => self.peer_closed = true,
-                _ => break,
+    ) -> Result<(), Fault> {
+        if let Layer::Rustls(rustls) = &mut self.layer {
+            let shaking = rustls.is_handshaking();
+            rustls.receive(ciphertext, opened, scratch, outgoing)?;
+            if rustls.is_handshaking() || !shaking {
+                return Ok(());
+            }
+            self.kind = rustls.kind();
+            if self.takes_over && rustls.protocol() == Some(ProtocolVersion::TLSv1_3) {
+                self.take_over()?;
+            } else {
+                return Ok(rustls.receive(ciphertext, opened, scratch, outgoing)?);
             }
         }
-        if !self.peer_closed && ciphertext.len() - done > MAX_PARTIAL {
-            return Err(Error::General("a handshake message of more than 48 KiB".into()));
+        let Layer::Records(records) = &mut self.layer else {
+            return Ok(());
+        };
+        let done = opened.rest;
+        let (later, result) = records.receive(&mut ciphertext[done..]);
+        *opened = later.behind(done);
+        result
+    }
+
+    /// Finished is the last of its record (RFC 8446 section 5.1, rustls sees to it), so what follows begins with one.
+    fn take_over(&mut self) -> Result<(), Error> {
+        if let Layer::Rustls(rustls) = mem::replace(&mut self.layer, Layer::Nobody) {
+            self.layer = Layer::Records(Records::take_over(rustls.into_connection())?);
         }
-        Ok(done)
+        Ok(())
     }
 
     /// Appends `plaintext` to `outgoing`, as records.
     pub(crate) fn encrypt(&mut self, plaintext: &[u8], outgoing: &mut Vec<u8>) -> Result<(), Error> {
-        let records = plaintext.len().div_ceil(MAX_PLAINTEXT);
-        self.write(
-            outgoing,
-            plaintext.len() + records * RECORD_OVERHEAD,
-            |traffic, room| traffic.encrypt(plaintext, room),
-        )
+        self.check()?;
+        if let Layer::Records(records) = &mut self.layer {
+            let encrypted = records.encrypt(plaintext, outgoing);
+            // What was sealed before has used its numbers, and will not be sent.
+            self.failure = encrypted.as_ref().err().cloned().map(Box::new);
+            return encrypted;
+        }
+        let room = plaintext.len() + plaintext.len().div_ceil(MAX_PLAINTEXT) * RECORD_OVERHEAD;
+        self.write_by_rustls(outgoing, room, |traffic, room| traffic.encrypt(plaintext, room))
     }
 
     /// Appends close_notify to `outgoing`; nothing after a failure, which ends a connection by itself.
@@ -146,66 +182,43 @@ impl Session {
         if self.failure.is_some() {
             return Ok(());
         }
-        self.write(outgoing, RECORD_OVERHEAD, |traffic, room| {
+        if let Layer::Records(records) = &mut self.layer {
+            return records.close(outgoing);
+        }
+        self.write_by_rustls(outgoing, RECORD_OVERHEAD, |traffic, room| {
             traffic.queue_close_notify(room)
         })
     }
 
-    fn write(
+    fn write_by_rustls(
         &mut self,
         outgoing: &mut Vec<u8>,
         room: usize,
-        mut seal: impl FnMut(
-            &mut rustls::unbuffered::WriteTraffic<'_, rustls::server::ServerConnectionData>,
-            &mut [u8],
-        ) -> Result<usize, EncryptError>,
+        seal: impl FnMut(&mut WriteTraffic<'_, ServerConnectionData>, &mut [u8]) -> Result<usize, EncryptError>,
     ) -> Result<(), Error> {
-        self.check()?;
-        loop {
-            // The partial record goes in again: rustls keeps places in it while a handshake message is incomplete.
-            let UnbufferedStatus { discard, state } = self.connection.process_tls_records(&mut self.partial);
-            debug_assert_eq!(discard, 0, "receive left nothing that can be processed");
-            match state? {
-                ConnectionState::EncodeTlsData(data) => encode(data, outgoing)?,
-                ConnectionState::TransmitTlsData(data) => data.done(),
-                ConnectionState::WriteTraffic(mut traffic) => {
-                    let start = outgoing.len();
-                    outgoing.resize(start + room, 0);
-                    let sealed = seal(&mut traffic, &mut outgoing[start..]);
-                    let sealed = sealed.map_err(|error| Error::General(error.to_string()));
-                    outgoing.truncate(start + sealed.as_ref().copied().unwrap_or(0));
-                    return sealed.map(drop);
-                }
-                ConnectionState::PeerClosed => self.peer_closed = true,
-                _ => return Err(Error::HandshakeNotComplete),
-            }
-        }
+        let Layer::Rustls(rustls) = &mut self.layer else {
+            return Err(Error::HandshakeNotComplete);
+        };
+        self.peer_closed |= rustls.write(&mut self.partial, outgoing, room, seal)?;
+        Ok(())
     }
 
     fn check(&self) -> Result<(), Error> {
-        self.failure.clone().map_or(Ok(()), Err)
+        self.failure().cloned().map_or(Ok(()), Err)
     }
 
     /// After an error only the alert is left to say.
-    fn fail(&mut self, error: Error, outgoing: &mut Vec<u8>) {
-        self.partial = Waiting::default();
-        self.failure = Some(error);
-        let before = outgoing.len();
-        // rustls still knows places in the ciphertext, and would look for them in what it is given here. It does not
-        // get that far while it has something to say.
-        while self.connection.wants_write() {
-            let UnbufferedStatus { state, .. } = self.connection.process_tls_records(&mut []);
-            let Ok(ConnectionState::EncodeTlsData(data)) = state else {
-                return;
-            };
-            if encode(data, outgoing).is_err() {
-                return;
+    fn fail(&mut self, Fault { error, alert }: Fault, outgoing: &mut Vec<u8>) -> Error {
+        self.failure = Some(Box::new(error.clone()));
+        match (&mut self.layer, alert) {
+            (Layer::Rustls(rustls), _) => rustls.last_words(outgoing),
+            (Layer::Records(records), Some(alert)) => {
+                // Without keys there is nothing to say it with.
+                let _ = records.say(alert, outgoing);
             }
+            _ => {}
         }
-        // Of some errors rustls tells the peer nothing. Before a version is agreed, an alert goes in clear.
-        if outgoing.len() == before && self.connection.protocol_version().is_none() {
-            outgoing.extend(DECODE_ERROR);
-        }
+        error
     }
 }
 
@@ -221,19 +234,4 @@ impl fmt::Debug for Session {
             .field("partial", &self.partial.len())
             .finish_non_exhaustive()
     }
-}
-
-fn encode<Data>(mut data: EncodeTlsData<'_, Data>, outgoing: &mut Vec<u8>) -> Result<(), Error> {
-    let start = outgoing.len();
-    // The first call only asks how much room it takes.
-    match data.encode(&mut []) {
-        Ok(_) => return Ok(()),
-        Err(EncodeError::InsufficientSize(need)) => outgoing.resize(start + need.required_size, 0),
-        Err(error) => return Err(Error::General(error.to_string())),
-    }
-    let len = data
-        .encode(&mut outgoing[start..])
-        .map_err(|error| Error::General(error.to_string()))?;
-    outgoing.truncate(start + len);
-    Ok(())
 }

@@ -10,12 +10,13 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use rustls::{HandshakeKind, ServerConfig};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
+use tokio_util::io::poll_read_buf;
 
 use super::error::HandshakeError;
-use super::session::{MAX_PARTIAL, Session};
-use crate::labels::{MemoryPart, SlabClass};
+use super::session::Session;
+use crate::labels::SlabClass;
 use crate::ledger;
 use crate::slab::{SlabSlice, SliceRead, WorkerSlabs};
 use crate::unsent::Unsent;
@@ -23,6 +24,9 @@ use crate::unsent::Unsent;
 /// Said in clear to a client that speaks HTTP to the TLS port.
 const PLAIN_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\
     Content-Length: 58\r\n\r\nThis port speaks TLS only: use https:// or wss:// instead.";
+
+/// Bytes that a read asks for at the least: with less room than that behind what it holds, a slab is full.
+const LEAST: usize = 4 * 1024;
 
 /// How long a client may take to read what was said last and to close.
 const LINGER: Duration = Duration::from_secs(1);
@@ -34,15 +38,14 @@ pub struct TlsBuffers {
     scratch: RefCell<Scratch>,
     /// Most that is read or written in one go, in bytes.
     chunk: usize,
-    /// What is claimed for this as the part `tls`, in bytes: all of it, also before it was first written.
-    claimed: i64,
 }
 
-#[derive(Debug)]
+/// Both are empty between polls.
+#[derive(Debug, Default)]
 struct Scratch {
-    /// Read into: a partial record in front, then at most a chunk of new bytes.
-    incoming: Box<[u8]>,
-    /// Written from; empty between polls.
+    /// Plaintext that did not come about in place.
+    incoming: Vec<u8>,
+    /// Written from.
     outgoing: Vec<u8>,
 }
 
@@ -50,23 +53,11 @@ impl TlsBuffers {
     /// Buffers for reads and writes of at most `chunk` bytes of ciphertext.
     #[must_use]
     pub fn new(slabs: Rc<WorkerSlabs>, chunk: usize) -> Rc<Self> {
-        let (incoming, claimed) = ledger::measure(|| vec![0; MAX_PARTIAL + chunk].into_boxed_slice());
-        ledger::claim(MemoryPart::Tls, claimed);
         Rc::new(Self {
             slabs,
-            scratch: RefCell::new(Scratch {
-                incoming,
-                outgoing: Vec::new(),
-            }),
+            scratch: RefCell::default(),
             chunk,
-            claimed,
         })
-    }
-}
-
-impl Drop for TlsBuffers {
-    fn drop(&mut self) {
-        ledger::claim(MemoryPart::Tls, -self.claimed);
     }
 }
 
@@ -189,7 +180,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> SlabStream<IO> {
         }
     }
 
-    /// One read of the socket, decrypted into one slice; `None` if no plaintext came of it. What came before a fault is
+    /// One read of the socket into the slab, decrypted there to one slice; `None` if no plaintext came of it. What came before a fault is
     /// delivered; the session then knows the fault.
     fn poll_receive(
         &mut self,
@@ -202,26 +193,22 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> SlabStream<IO> {
         let Scratch { incoming, outgoing } = &mut *scratch;
         let mut pool = buffers.slabs.for_read(SlabClass::Tls);
 
-        let partial = self.session.partial().len();
-        let most = most.min(buffers.chunk).min(pool.capacity() - partial);
-        incoming[..partial].copy_from_slice(self.session.partial());
-        let mut fresh = ReadBuf::new(&mut incoming[partial..partial + most]);
-        ready!(Pin::new(&mut self.io).poll_read(cx, &mut fresh)).map_err(ReceiveError::Io)?;
-        let read = fresh.filled().len();
-        if read == 0 {
+        let partial = self.session.partial();
+        let most = most.min(buffers.chunk).min(pool.capacity() - partial.len());
+        let mut carving = pool.carve_between(partial.len() + most.min(LEAST), partial.len() + most);
+        carving.extend(partial);
+        ready!(poll_read_buf(Pin::new(&mut self.io), cx, &mut carving.unfilled())).map_err(ReceiveError::Io)?;
+        let fresh = &carving.filled()[partial.len()..];
+        if fresh.is_empty() {
             self.ended = true;
             return Poll::Ready(Ok(Received::End));
         }
-        if !is_tls(fresh.filled()) {
+        if !is_tls(fresh) {
             return Poll::Ready(Ok(Received::NotTls));
         }
 
-        let mut carving = pool.carve(partial + read);
-        let ciphertext = &mut incoming[..partial + read];
-        let received = self
-            .session
-            .receive(ciphertext, |plaintext| carving.extend(plaintext), outgoing);
-        let slice = carving.finish();
+        let (plaintext, received) = self.session.receive(carving.filled(), incoming, outgoing);
+        let slice = carving.finish_with(plaintext);
         // After close_notify nothing is said any more (RFC 8446 section 6.1).
         let sent = if self.close_sent {
             Ok(())

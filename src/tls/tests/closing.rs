@@ -7,19 +7,17 @@ use std::task::Poll;
 use super::fixture::{Fixture, VERSIONS, client_config, pattern};
 use super::pair::Pair;
 use super::wire::Shape;
-use crate::labels::HeadPolicy;
 
-/// Calls `test` for each policy and version, over a wire that is wide and over one that cuts.
+/// Calls `test` for each policy, layer and version, over a wire that is wide and over one that cuts.
 fn for_each(mut test: impl FnMut(&mut Pair)) {
     let narrow = Shape {
         read: 7,
         write: 7,
         hesitates: true,
     };
-    for policy in HeadPolicy::ALL {
+    for fixture in Fixture::all() {
         for version in VERSIONS {
             for shape in [Shape::WIDE, narrow] {
-                let fixture = Fixture::new(policy);
                 let config = Arc::new(client_config(version));
                 let mut pair = Pair::connect(&fixture, &config, shape);
                 test(&mut pair);

@@ -63,6 +63,18 @@ impl Fixture {
         }
     }
 
+    /// One of each policy, over the record layer and over that of rustls.
+    pub(super) fn all() -> impl Iterator<Item = Self> {
+        let of = |policy| [Self::new(policy), Self::new(policy).over_rustls()];
+        HeadPolicy::ALL.into_iter().flat_map(of)
+    }
+
+    /// Leaves records to rustls, as if it did not hand out its secrets.
+    pub(super) fn over_rustls(mut self) -> Self {
+        Arc::make_mut(&mut self.server).enable_secret_extraction = false;
+        self
+    }
+
     /// A clock for deadlines that stands still.
     pub(super) fn clock(&self) -> tokio::runtime::EnterGuard<'_> {
         self.runtime.enter()
@@ -76,14 +88,14 @@ impl Fixture {
     /// Serves with other cryptography than the default.
     pub(super) fn use_provider(&mut self, provider: CryptoProvider) {
         let (certificate, key) = &*IDENTITY;
-        self.server = Arc::new(
-            ServerConfig::builder_with_provider(Arc::new(provider))
-                .with_protocol_versions(&VERSIONS)
-                .unwrap()
-                .with_no_client_auth()
-                .with_single_cert(vec![certificate.clone()], key.clone_key())
-                .unwrap(),
-        );
+        let mut server = ServerConfig::builder_with_provider(Arc::new(provider))
+            .with_protocol_versions(&VERSIONS)
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.clone()], key.clone_key())
+            .unwrap();
+        server.enable_secret_extraction = self.server.enable_secret_extraction;
+        self.server = Arc::new(server);
     }
 
     /// No slice is out, nothing is pinned, and under `copy` one slab served everything.

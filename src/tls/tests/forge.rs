@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use rustls::crypto::aws_lc_rs::cipher_suite::{
     TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, TLS13_CHACHA20_POLY1305_SHA256,
 };
-use rustls::crypto::cipher::{AeadKey, Iv, MessageEncrypter, OutboundPlainMessage};
+use rustls::crypto::cipher::{AeadKey, InboundOpaqueMessage, Iv, MessageEncrypter, OutboundPlainMessage};
 use rustls::crypto::tls13::{HkdfExpander, OkmBlock};
 use rustls::version::{TLS12, TLS13};
 use rustls::{
@@ -91,11 +91,9 @@ impl Forge {
     }
 
     fn with_secret(secret: OkmBlock) -> Self {
-        let expander = suite_13().hkdf_provider.expander_for_okm(&secret);
-        let key: [u8; 32] = expand(&*expander, b"key");
-        let iv: [u8; 12] = expand(&*expander, b"iv");
+        let (key, iv) = keys_of(&secret);
         Self {
-            encrypter: suite_13().aead_alg.encrypter(AeadKey::from(key), Iv::new(iv)),
+            encrypter: suite_13().aead_alg.encrypter(key, iv),
             secret: Some(secret),
             sequence: 0,
         }
@@ -111,6 +109,18 @@ impl Forge {
         let record = self.encrypter.encrypt(plain, self.sequence).unwrap();
         self.sequence += 1;
         record.encode()
+    }
+
+    /// One record with zeros behind the type of its content (RFC 8446 section 5.4).
+    pub(super) fn padded(&mut self, typ: ContentType, content: &[u8], zeros: usize) -> Vec<u8> {
+        match zeros.checked_sub(1) {
+            None => self.record(typ, content),
+            // The last zero goes where the type does.
+            Some(before) => {
+                let inner = [content, &[u8::from(typ)], &vec![0; before]].concat();
+                self.record(ContentType::from(0), &inner)
+            }
+        }
     }
 
     pub(super) fn data(&mut self, content: &[u8]) -> Vec<u8> {
@@ -130,6 +140,16 @@ impl Forge {
     }
 }
 
+/// The content of a record that a client sealed first after the server's hello, without its type.
+pub(super) fn open_in_handshake(secrets: &Secrets, record: &[u8]) -> Vec<u8> {
+    let secret = OkmBlock::new(&secrets.get("CLIENT_HANDSHAKE_TRAFFIC_SECRET"));
+    let (key, iv) = keys_of(&secret);
+    let mut decrypter = suite_13().aead_alg.decrypter(key, iv);
+    let mut payload = record[5..].to_vec();
+    let sealed = InboundOpaqueMessage::new(ContentType::ApplicationData, ProtocolVersion::TLSv1_2, &mut payload);
+    decrypter.decrypt(sealed, 0).unwrap().payload.to_vec()
+}
+
 /// A record in clear.
 pub(super) fn in_clear(typ: ContentType, content: &[u8]) -> Vec<u8> {
     let len = u16::try_from(content.len()).unwrap();
@@ -138,6 +158,12 @@ pub(super) fn in_clear(typ: ContentType, content: &[u8]) -> Vec<u8> {
 
 fn suite_13() -> &'static Tls13CipherSuite {
     TLS13_CHACHA20_POLY1305_SHA256.tls13().unwrap()
+}
+
+fn keys_of(secret: &OkmBlock) -> (AeadKey, Iv) {
+    let expander = suite_13().hkdf_provider.expander_for_okm(secret);
+    let key: [u8; 32] = expand(&*expander, b"key");
+    (AeadKey::from(key), Iv::new(expand(&*expander, b"iv")))
 }
 
 /// HKDF-Expand-Label without context (RFC 8446 section 7.1).

@@ -20,9 +20,8 @@ const NARROW: Shape = Shape {
 };
 
 fn for_each(mut test: impl FnMut(&mut Pair)) {
-    for policy in HeadPolicy::ALL {
+    for fixture in Fixture::all() {
         for shape in [Shape::WIDE, NARROW] {
-            let fixture = Fixture::new(policy);
             let config = Arc::new(client_config(&TLS13));
             let mut pair = Pair::connect(&fixture, &config, shape);
             test(&mut pair);

@@ -15,11 +15,10 @@ const CUTS: [usize; 14] = [1, 2, 3, 5, 7, 13, 64, 255, 256, 1000, 4096, 16_384, 
 /// The largest content of a record.
 const RECORD: usize = 16 * 1024;
 
-/// Calls `test` for each policy and version.
+/// Calls `test` for each policy, layer and version.
 fn for_each(mut test: impl FnMut(&Fixture, &Arc<rustls::ClientConfig>)) {
-    for policy in HeadPolicy::ALL {
+    for fixture in Fixture::all() {
         for version in VERSIONS {
-            let fixture = Fixture::new(policy);
             test(&fixture, &Arc::new(client_config(version)));
             fixture.assert_clean();
         }
@@ -160,9 +159,8 @@ fn records_that_arrive_together_come_out_as_one_slice() {
 
 #[test]
 fn data_in_the_flight_of_finished_comes_first_and_once() {
-    for policy in HeadPolicy::ALL {
+    for fixture in Fixture::all() {
         for cut in [1, 100, 1000, usize::MAX] {
-            let fixture = Fixture::new(policy);
             let config = Arc::new(client_config(&TLS13));
             let shape = Shape {
                 read: cut,

@@ -121,6 +121,18 @@ impl Pair {
         bytes
     }
 
+    /// Reads to the end: what came, and the error it ended with, if so.
+    pub(super) fn read_to_end(&mut self) -> (Vec<u8>, Option<io::Error>) {
+        let mut bytes = Vec::new();
+        loop {
+            match self.read() {
+                Poll::Ready(Ok(Some(slice))) => bytes.extend(slice),
+                Poll::Ready(end) => return (bytes, end.err()),
+                Poll::Pending => panic!("no end"),
+            }
+        }
+    }
+
     /// Writes and flushes; what the client got meanwhile.
     pub(super) fn writes(&mut self, mut bytes: &[u8]) -> Vec<u8> {
         let mut arrived = Vec::new();
@@ -160,12 +172,24 @@ impl Pair {
     }
 }
 
-/// Moves a handshake until the server has made up its mind.
+/// Moves a handshake until the server has made up its mind; `early` goes in the same flight as the client's Finished.
 pub(super) fn shake(
     fixture: &Fixture,
     mut client: ClientConnection,
     shape: Shape,
     early: &[u8],
+) -> (ClientConnection, Wire, Result<SlabStream<Wire>, HandshakeError>) {
+    // Before the handshake is done, rustls keeps it back until the flight with Finished.
+    client.writer().write_all(early).unwrap();
+    shake_with(fixture, client, shape, |_, flight| flight)
+}
+
+/// As [`shake`], with the client's flights as `change` makes them.
+pub(super) fn shake_with(
+    fixture: &Fixture,
+    mut client: ClientConnection,
+    shape: Shape,
+    mut change: impl FnMut(&ClientConnection, Vec<u8>) -> Vec<u8>,
 ) -> (ClientConnection, Wire, Result<SlabStream<Wire>, HandshakeError>) {
     let wire = Wire::new(shape);
     let config = Arc::clone(&fixture.server);
@@ -176,12 +200,16 @@ pub(super) fn shake(
         Rc::clone(&fixture.buffers),
         DEADLINE
     ));
-    // Before the handshake is done, rustls keeps it back until the flight with Finished.
-    client.writer().write_all(early).unwrap();
     for _ in 0..PATIENCE {
-        wire.push(&flight(&mut client));
+        let flight = flight(&mut client);
+        wire.push(&change(&client, flight));
         if let Poll::Ready(result) = poll_once(|cx| accept.as_mut().poll(cx)) {
             return (client, wire, result);
+        }
+        // Of a client that is told why it is refused.
+        if wire.is_shut_down() {
+            wire.end();
+            continue;
         }
         let _ = feed(&mut client, &wire.take());
     }

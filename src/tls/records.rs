@@ -1,0 +1,370 @@
+//! The record layer of TLS 1.3 after the handshake (RFC 8446 sections 5, 6 and 4.6.3), in place and without buffers.
+//!
+//! rustls shakes hands, then hands out the traffic secrets and keeps the key schedule: new keys come from it. What is
+//! left is opening and sealing records, key updates and alerts. A record is opened where it was read, so the plaintext
+//! *is* the slab's bytes; nothing is copied but what follows the first record of one read, by the few bytes of a header
+//! and a tag, so that one slice holds all of it.
+
+use std::fmt;
+use std::ops::Range;
+
+use rustls::kernel::KernelConnection;
+use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
+use rustls::{AlertDescription, ContentType, Error, HandshakeType, InvalidMessage, PeerMisbehaved};
+
+use super::traffic::TrafficKeys;
+
+/// Type, version and length of a record.
+pub(super) const HEADER: usize = 5;
+/// Content of one record (RFC 8446 section 5.1).
+pub(super) const MAX_PLAINTEXT: usize = 1 << 14;
+/// A record without its header (RFC 8446 section 5.2).
+pub(super) const MAX_CIPHERTEXT: usize = MAX_PLAINTEXT + 256;
+/// In all suites of TLS 1.3 but one that rustls does not have.
+const TAG: usize = 16;
+/// What sealing adds to content: header, content type, tag.
+pub(super) const OVERHEAD: usize = HEADER + 1 + TAG;
+
+/// As in rustls and BoringSSL: legal, but who does it more often wants to keep us busy.
+const MOST_EMPTY_RECORDS: u8 = 32;
+const MOST_KEY_UPDATES: u8 = 32;
+const MOST_CANCELS: u8 = 4;
+
+/// Why a connection ends, and what the peer is told about it.
+#[derive(Debug)]
+pub(super) struct Fault {
+    pub(super) error: Error,
+    /// `None` in answer to an alert.
+    pub(super) alert: Option<AlertDescription>,
+}
+
+/// Where somebody else has told the peer.
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        Self { error, alert: None }
+    }
+}
+
+fn fault(alert: AlertDescription, error: impl Into<Error>) -> Fault {
+    Fault {
+        error: error.into(),
+        alert: Some(alert),
+    }
+}
+
+fn internal(error: Error) -> Fault {
+    fault(AlertDescription::InternalError, error)
+}
+
+/// What became of the bytes that were read.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Opened {
+    /// Where the application data is now.
+    pub(super) plaintext: Range<usize>,
+    /// Where the record begins that has not come whole.
+    pub(super) rest: usize,
+    /// close_notify came; what follows it counts for nothing (RFC 8446 section 6.1).
+    pub(super) closed: bool,
+}
+
+impl Opened {
+    /// The same, seen from `done` bytes before.
+    pub(super) fn behind(self, done: usize) -> Self {
+        Self {
+            plaintext: self.plaintext.start + done..self.plaintext.end + done,
+            rest: self.rest + done,
+            ..self
+        }
+    }
+}
+
+/// Length of the first record of `bytes`, header and all; `None` while the header has not come whole.
+pub(super) fn record_len(bytes: &[u8]) -> Option<usize> {
+    let [_, _, _, high, low, ..] = bytes else { return None };
+    Some(HEADER + usize::from(u16::from_be_bytes([*high, *low])))
+}
+
+/// Both directions of a connection whose handshake is done.
+pub(super) struct Records {
+    /// Makes new keys from old ones.
+    schedule: KernelConnection<ServerConnectionData>,
+    read: TrafficKeys,
+    write: TrafficKeys,
+    /// Bytes that have come of a KeyUpdate message: type, length in three bytes, request (RFC 8446 section 4.6.3). Each
+    /// is judged when it comes.
+    message_len: u8,
+    /// A KeyUpdate of our own has to go before the next data.
+    update_due: bool,
+    empty_records: u8,
+    key_updates: u8,
+    cancels: u8,
+}
+
+impl Records {
+    /// Takes over from `connection`, whose handshake is done and which has nothing to say.
+    ///
+    /// # Errors
+    /// When it does not hand out its secrets.
+    pub(super) fn take_over(connection: UnbufferedServerConnection) -> Result<Self, Error> {
+        let (secrets, schedule) = connection.dangerous_into_kernel_connection()?;
+        Ok(Self {
+            schedule,
+            read: TrafficKeys::new(secrets.rx)?,
+            write: TrafficKeys::new(secrets.tx)?,
+            message_len: 0,
+            update_due: false,
+            empty_records: 0,
+            key_updates: 0,
+            cancels: 0,
+        })
+    }
+
+    pub(super) fn protocol(&self) -> rustls::ProtocolVersion {
+        self.schedule.protocol_version()
+    }
+
+    /// Opens every whole record of `bytes` in place, and says where the data is, also that which came before a fault.
+    pub(super) fn receive(&mut self, bytes: &mut [u8]) -> (Opened, Result<(), Fault>) {
+        let mut opened = Opened::default();
+        let result = self.open_all(bytes, &mut opened);
+        (opened, result)
+    }
+
+    fn open_all(&mut self, bytes: &mut [u8], opened: &mut Opened) -> Result<(), Fault> {
+        while let Some(len) = whole_record(&bytes[opened.rest..])? {
+            let start = opened.rest;
+            opened.rest += len;
+            let (typ, content) = self.open(&mut bytes[start..start + len])?;
+            if self.message_len > 0 && typ != ContentType::Handshake {
+                let error = PeerMisbehaved::MessageInterleavedWithHandshakeMessage;
+                return Err(fault(AlertDescription::UnexpectedMessage, error));
+            }
+            if content > 0 {
+                self.empty_records = 0;
+            }
+            match typ {
+                ContentType::ApplicationData => {
+                    self.key_updates = 0;
+                    if content == 0 {
+                        let error = PeerMisbehaved::TooManyEmptyFragments;
+                        count(&mut self.empty_records, MOST_EMPTY_RECORDS, error)?;
+                    }
+                    let content = start + HEADER..start + HEADER + content;
+                    if opened.plaintext.is_empty() {
+                        opened.plaintext = content;
+                    } else {
+                        let end = opened.plaintext.end;
+                        opened.plaintext.end += content.len();
+                        bytes.copy_within(content, end);
+                    }
+                }
+                ContentType::Handshake => self.handshake(&bytes[start + HEADER..][..content])?,
+                ContentType::Alert => {
+                    opened.closed = self.alert(&bytes[start + HEADER..][..content])?;
+                    if opened.closed {
+                        break;
+                    }
+                }
+                other => return Err(unexpected(other)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens one record; the type of its content and the length, in bytes behind the header.
+    fn open(&mut self, record: &mut [u8]) -> Result<(ContentType, usize), Fault> {
+        let (header, sealed) = record.split_at_mut(HEADER);
+        let inner = self
+            .read
+            .open(header, sealed)
+            .map_err(|error| fault(AlertDescription::BadRecordMac, error))?;
+        if inner.len() > MAX_PLAINTEXT + 1 {
+            return Err(too_large());
+        }
+        // Content, its type, zeros (RFC 8446 section 5.4).
+        let Some(end) = inner.iter().rposition(|byte| *byte != 0) else {
+            let error = PeerMisbehaved::IllegalTlsInnerPlaintext;
+            return Err(fault(AlertDescription::UnexpectedMessage, error));
+        };
+        Ok((ContentType::from(inner[end]), end))
+    }
+
+    /// The next part of a message. Nothing but a KeyUpdate has a place here: no client certificate was asked for.
+    fn handshake(&mut self, mut part: &[u8]) -> Result<(), Fault> {
+        if part.is_empty() {
+            return Err(unexpected(ContentType::Handshake));
+        }
+        while let Some((byte, rest)) = part.split_first() {
+            part = rest;
+            let at = self.message_len;
+            self.message_len += 1;
+            match (at, *byte) {
+                (0, typ) if HandshakeType::from(typ) != HandshakeType::KeyUpdate => {
+                    let error = Error::InappropriateHandshakeMessage {
+                        expect_types: vec![HandshakeType::KeyUpdate],
+                        got_type: HandshakeType::from(typ),
+                    };
+                    return Err(fault(AlertDescription::UnexpectedMessage, error));
+                }
+                (1 | 2, byte) if byte != 0 => return Err(no_key_update(AlertDescription::DecodeError)),
+                (3, byte) if byte != 1 => return Err(no_key_update(AlertDescription::DecodeError)),
+                (4, request) => {
+                    self.message_len = 0;
+                    self.key_update(request, part)?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// RFC 8446 section 4.6.3; `rest` is what follows in the same record, under keys that are no longer good.
+    fn key_update(&mut self, request: u8, rest: &[u8]) -> Result<(), Fault> {
+        if !rest.is_empty() {
+            let error = PeerMisbehaved::KeyEpochWithPendingFragment;
+            return Err(fault(AlertDescription::UnexpectedMessage, error));
+        }
+        if request > 1 {
+            return Err(no_key_update(AlertDescription::IllegalParameter));
+        }
+        let error = PeerMisbehaved::TooManyKeyUpdateRequests;
+        count(&mut self.key_updates, MOST_KEY_UPDATES, error)?;
+        let next = self.schedule.update_rx_secret().map_err(internal)?;
+        self.read = TrafficKeys::new(next).map_err(internal)?;
+        // Several in a row get one answer, which goes with what is written next: nothing has to be queued for it.
+        self.update_due |= request == 1;
+        Ok(())
+    }
+
+    /// Whether it is close_notify. Levels mean nothing any more, and every other alert ends the connection (RFC 8446
+    /// section 6).
+    fn alert(&mut self, content: &[u8]) -> Result<bool, Fault> {
+        let [_level, description] = content else {
+            return Err(match content {
+                [] => unexpected(ContentType::Alert),
+                _ => fault(AlertDescription::DecodeError, InvalidMessage::TrailingData("Alert")),
+            });
+        };
+        match AlertDescription::from(*description) {
+            AlertDescription::CloseNotify => Ok(true),
+            AlertDescription::UserCanceled => {
+                let error = PeerMisbehaved::TooManyWarningAlertsReceived;
+                count(&mut self.cancels, MOST_CANCELS, error).map(|()| false)
+            }
+            other => Err(Fault {
+                error: Error::AlertReceived(other),
+                alert: None,
+            }),
+        }
+    }
+
+    /// Appends `plaintext` to `outgoing`, as records.
+    pub(super) fn encrypt(&mut self, plaintext: &[u8], outgoing: &mut Vec<u8>) -> Result<(), Error> {
+        outgoing.reserve(plaintext.len() + (plaintext.len().div_ceil(MAX_PLAINTEXT) + 1) * OVERHEAD);
+        for content in plaintext.chunks(MAX_PLAINTEXT) {
+            self.renew_keys(outgoing)?;
+            self.seal(ContentType::ApplicationData, content, outgoing)?;
+        }
+        Ok(())
+    }
+
+    /// Appends close_notify to `outgoing`.
+    pub(super) fn close(&mut self, outgoing: &mut Vec<u8>) -> Result<(), Error> {
+        self.renew_keys(outgoing)?;
+        self.seal_alert(1, AlertDescription::CloseNotify, outgoing)
+    }
+
+    /// Appends a fatal alert to `outgoing`.
+    pub(super) fn say(&mut self, alert: AlertDescription, outgoing: &mut Vec<u8>) -> Result<(), Error> {
+        self.seal_alert(2, alert, outgoing)
+    }
+
+    fn seal_alert(&mut self, level: u8, alert: AlertDescription, outgoing: &mut Vec<u8>) -> Result<(), Error> {
+        self.seal(ContentType::Alert, &[level, u8::from(alert)], outgoing)
+    }
+
+    /// Changes the write keys if the peer asks for it, or before they are worn out (RFC 8446 section 5.5).
+    fn renew_keys(&mut self, outgoing: &mut Vec<u8>) -> Result<(), Error> {
+        if !self.update_due && self.write.sequence().saturating_add(1) < self.limit() {
+            return Ok(());
+        }
+        self.update_due = false;
+        // update_not_requested: the peer changes its own keys when it likes.
+        self.seal(ContentType::Handshake, &[24, 0, 0, 1, 0], outgoing)?;
+        self.write = TrafficKeys::new(self.schedule.update_tx_secret()?)?;
+        Ok(())
+    }
+
+    /// Records that may be sealed with one key.
+    fn limit(&self) -> u64 {
+        let suite = self.schedule.negotiated_cipher_suite();
+        suite.tls13().map_or(1, |suite| suite.common.confidentiality_limit)
+    }
+
+    /// Appends one record to `outgoing`; nothing on error, so that nothing goes out in clear.
+    fn seal(&mut self, typ: ContentType, content: &[u8], outgoing: &mut Vec<u8>) -> Result<(), Error> {
+        let len = content.len() + 1 + TAG;
+        let [high, low] = u16::try_from(len).map_err(|_| Error::EncryptError)?.to_be_bytes();
+        let header = [u8::from(ContentType::ApplicationData), 3, 3, high, low];
+        let start = outgoing.len();
+        outgoing.extend_from_slice(&header);
+        outgoing.extend_from_slice(content);
+        outgoing.push(u8::from(typ));
+        match self.write.seal(&header, &mut outgoing[start + HEADER..]) {
+            Ok(tag) => outgoing.extend_from_slice(tag.as_ref()),
+            Err(error) => {
+                outgoing.truncate(start);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Length of the first record of `bytes` if it has come whole. A header that cannot be right is refused at once.
+fn whole_record(bytes: &[u8]) -> Result<Option<usize>, Fault> {
+    let Some(len) = record_len(bytes) else { return Ok(None) };
+    // The version means nothing (RFC 8446 section 5.1), and is authenticated with the rest of the header.
+    let typ = ContentType::from(bytes[0]);
+    if typ != ContentType::ApplicationData {
+        return Err(unexpected(typ));
+    }
+    if len > HEADER + MAX_CIPHERTEXT {
+        return Err(too_large());
+    }
+    Ok((len <= bytes.len()).then_some(len))
+}
+
+fn unexpected(got_type: ContentType) -> Fault {
+    let error = Error::InappropriateMessage {
+        expect_types: vec![ContentType::ApplicationData],
+        got_type,
+    };
+    fault(AlertDescription::UnexpectedMessage, error)
+}
+
+fn too_large() -> Fault {
+    fault(AlertDescription::RecordOverflow, Error::PeerSentOversizedRecord)
+}
+
+fn no_key_update(alert: AlertDescription) -> Fault {
+    fault(alert, InvalidMessage::InvalidKeyUpdate)
+}
+
+/// Counts one more of what is legal up to `most` in a row.
+fn count(counter: &mut u8, most: u8, error: PeerMisbehaved) -> Result<(), Fault> {
+    if *counter == most {
+        return Err(fault(AlertDescription::UnexpectedMessage, error));
+    }
+    *counter += 1;
+    Ok(())
+}
+
+impl fmt::Debug for Records {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Records")
+            .field("read", &self.read)
+            .field("write", &self.write)
+            .finish_non_exhaustive()
+    }
+}
