@@ -1,5 +1,7 @@
 //! The laboratory: what loads a proxy, what stands behind it, and experiments on the proxy between the two.
 
+pub mod client;
+pub mod drive;
 pub mod experiment;
 pub mod fit;
 pub mod load;
@@ -18,7 +20,6 @@ pub mod units;
 pub mod upstream;
 
 mod children;
-mod client;
 mod folder;
 mod plot;
 mod verdict;
