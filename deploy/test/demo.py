@@ -50,19 +50,22 @@ class Demo:
         self.environment |= dict.fromkeys(PORTS, "")
         self.files = ["docker-compose.yml"]
         self.command = compose_command()
+        # Targets of the Makefile that were used.
+        self.made = set()
 
     def compose(self, *arguments, environment=None, **options):
         files = [part for name in self.files for part in ("--file", name)]
         environment = self.environment | (environment or {})
         return run(*self.command, *files, *arguments, cwd=self.folder, env=environment, **options)
 
-    def make(self, target):
-        return run("make", "--no-print-directory", target, cwd=self.folder, env=self.environment)
+    def make(self, target, *settings):
+        self.made.add(target)
+        return run("make", "--no-print-directory", target, *settings, cwd=self.folder, env=self.environment)
 
-    def up(self):
-        """All services that can be had."""
+    def up(self, target="up"):
+        """`make up` or `make scale`, with the image as it is and all services that can be had."""
         services = [name for name in self.compose("config", "--services").split() if name != LEFT_OUT]
-        return self.compose("up", "--detach", *services)
+        return self.make(target, f"UP=--detach {' '.join(services)}")
 
     def down(self):
         self.compose("down", "--volumes", "--remove-orphans")
