@@ -1,4 +1,5 @@
-# The image of headpin: the binary on a slim Debian, as a user without rights, on a root that may be read-only.
+# The image of headpin: the binary, the C library and the roots of trust, as a user without rights, on a root that may
+# be read-only.
 #
 #   docker build --tag headpin .
 #   docker run --read-only --volume "$PWD/config:/etc/headpin:ro" --publish 8443:8443 headpin
@@ -28,14 +29,31 @@ COPY config config
 RUN touch src/main.rs src/lib.rs \
  && cargo build --locked --release --bin headpin
 
-FROM debian:bookworm-slim
+# What the image is made of, and nothing else: there is no shell in it and no package manager.
+FROM debian:bookworm-slim AS root
 # The roots that https upstreams are checked against.
 RUN apt-get update \
  && apt-get install -y --no-install-recommends ca-certificates \
- && rm -rf /var/lib/apt/lists/* /var/cache/* /var/log/* \
- && install -d -o 65532 -g 65532 -m 0750 /var/lib/headpin
-COPY --from=build /build/target/release/headpin /usr/local/bin/headpin
-COPY LICENSE-APACHE LICENSE-MIT /usr/share/doc/headpin/
+ && rm -rf /var/lib/apt/lists/* /var/cache/* /var/log/*
+COPY --from=build /build/target/release/headpin /image/usr/local/bin/headpin
+COPY LICENSE-APACHE LICENSE-MIT /image/usr/share/doc/headpin/
+# The libraries that the binary names, where it looks for them; ldd prints the loader as a path of its own.
+RUN cd /image \
+ && ldd usr/local/bin/headpin | grep -o '/[^ ]*' >/tmp/libraries \
+ && grep -q libc.so /tmp/libraries \
+ && xargs cp --parents --dereference --target-directory . </tmp/libraries \
+ && cp --parents /usr/share/doc/libc6/copyright /usr/share/doc/libgcc-s1/copyright \
+      /etc/ssl/certs/ca-certificates.crt . \
+ && echo 'headpin:x:65532:65532::/var/lib/headpin:/sbin/nologin' >etc/passwd \
+ && echo 'headpin:x:65532:' >etc/group \
+ && echo 'hosts: files dns' >etc/nsswitch.conf \
+ && install -d var/lib \
+ && install -d -m 0750 /state/headpin
+
+FROM scratch
+COPY --from=root /image /
+# A new named volume mounted at it belongs to the user too.
+COPY --from=root --chown=65532:65532 /state /var/lib
 
 # docker build --build-arg VERSION=... --build-arg REVISION="$(git rev-parse HEAD)"
 ARG VERSION=unknown
@@ -48,7 +66,7 @@ LABEL org.opencontainers.image.title="headpin" \
 
 # A number, so that Kubernetes can see that it is not root.
 USER 65532:65532
-# `headpin certs` writes below it; a new named volume mounted here belongs to the user.
+# `headpin certs` writes below it.
 WORKDIR /var/lib/headpin
 EXPOSE 8443 9900
 # Begins the drain; give it more than server.drain_grace: docker stop --time 40.

@@ -8,7 +8,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::Args;
 
-use crate::tls::{DEVELOPMENT_NAMES, DevelopmentCertificates};
+use crate::config::CertificateFiles;
+use crate::tls::{DEVELOPMENT_NAMES, DevelopmentCertificates, is_good};
+
+const CA: &str = "ca.pem";
+const CA_KEY: &str = "ca-key.pem";
+const LEAF: &str = "localhost.pem";
+const LEAF_KEY: &str = "localhost-key.pem";
+const FILES: [&str; 4] = [CA, CA_KEY, LEAF, LEAF_KEY];
 
 /// Makes a development CA and a certificate for localhost
 ///
@@ -23,8 +30,11 @@ pub(super) struct CertsCommand {
     #[arg(long, value_name = "NAME")]
     name: Vec<String>,
     /// Replace what is there
-    #[arg(long)]
+    #[arg(long, conflicts_with = "keep")]
     force: bool,
+    /// Keep what is there if it is good for all names, and make it if there is nothing
+    #[arg(long)]
+    keep: bool,
 }
 
 impl CertsCommand {
@@ -34,18 +44,18 @@ impl CertsCommand {
 }
 
 fn make(command: &CertsCommand) -> anyhow::Result<()> {
-    let CertsCommand { out, name, force } = command;
-    let names = DEVELOPMENT_NAMES
-        .map(String::from)
-        .into_iter()
-        .chain(name.iter().cloned());
+    let CertsCommand { out, name, force, keep } = command;
+    let names = DEVELOPMENT_NAMES.into_iter().chain(name.iter().map(String::as_str));
+    if *keep && FILES.iter().any(|file| out.join(file).exists()) {
+        return check(out, names);
+    }
     let made = DevelopmentCertificates::make(names).context("no certificate can be made for these names")?;
     fs::create_dir_all(out).with_context(|| format!("cannot make the folder {}", out.display()))?;
     let files = [
-        ("ca.pem", &made.ca, 0o644),
-        ("ca-key.pem", &made.ca_key, 0o600),
-        ("localhost.pem", &made.leaf, 0o644),
-        ("localhost-key.pem", &made.leaf_key, 0o600),
+        (CA, &made.ca, 0o644),
+        (CA_KEY, &made.ca_key, 0o600),
+        (LEAF, &made.leaf, 0o644),
+        (LEAF_KEY, &made.leaf_key, 0o600),
     ];
     if let Some((name, ..)) = files.iter().find(|(name, ..)| !force && out.join(name).exists()) {
         bail!(
@@ -58,10 +68,26 @@ fn make(command: &CertsCommand) -> anyhow::Result<()> {
     }
     println!(
         "wrote {} for {}",
-        out.join("localhost.pem").display(),
+        out.join(LEAF).display(),
         DEVELOPMENT_NAMES.join(", ")
     );
-    println!("clients trust it with {}", out.join("ca.pem").display());
+    println!("clients trust it with {}", out.join(CA).display());
+    Ok(())
+}
+
+/// Leaves everything as it is, and says so if clients accept it.
+fn check<'n>(out: &Path, names: impl Iterator<Item = &'n str>) -> anyhow::Result<()> {
+    let files = CertificateFiles {
+        cert: out.join(LEAF),
+        key: out.join(LEAF_KEY),
+    };
+    is_good(&files, &out.join(CA), names).with_context(|| {
+        format!(
+            "what is in {} cannot be kept; pass --force instead of --keep to replace it",
+            out.display()
+        )
+    })?;
+    println!("kept {}", files.cert.display());
     Ok(())
 }
 

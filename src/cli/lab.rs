@@ -1,5 +1,7 @@
 //! `headpin lab`: the experiments.
 
+mod drive;
+
 use std::io::Write as _;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -39,6 +41,7 @@ enum LabWork {
     ///
     /// The first Ctrl-C or SIGTERM ends the run and keeps what was measured, a second one throws it away.
     Run(RunCommand),
+    Drive(drive::DriveCommand),
     /// Puts two results beside each other
     Compare {
         /// A result's JSON
@@ -121,6 +124,7 @@ impl LabCommand {
         match self.what {
             LabWork::List => list().map(|()| ExitCode::SUCCESS),
             LabWork::Run(command) => command.run(),
+            LabWork::Drive(command) => command.run().map(|()| ExitCode::SUCCESS),
             LabWork::Compare { a, b } => {
                 let (a, b) = (stored::read(&a)?, stored::read(&b)?);
                 let doubts = stored::comparable(&a, &b)?;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::obstacle::remedy;
 use super::source::line_of;
 
 /// Why a configuration file was not taken. All but [`Read`](Self::Read) are the file author's to mend.
@@ -11,7 +12,7 @@ use super::source::line_of;
 #[non_exhaustive]
 pub enum ConfigError {
     /// The file could not be read: usually a wrong path or missing permission.
-    #[error("cannot read {}", path.display())]
+    #[error("cannot read {}{}", path.display(), remedy(path, source))]
     Read {
         /// The file.
         path: PathBuf,

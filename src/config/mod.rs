@@ -16,6 +16,7 @@ mod error;
 mod http;
 mod human_duration;
 mod log;
+mod obstacle;
 mod printer;
 mod restart;
 mod section;

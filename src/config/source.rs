@@ -9,6 +9,7 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::error::{ConfigError, Fault};
+use super::obstacle::remedy;
 
 /// Longest value that a fault repeats, in characters; the rest is on the line that it names.
 const MAX_SHOWN_VALUE: usize = 60;
@@ -152,8 +153,10 @@ fn cannot_open(path: &Path) -> Option<String> {
     match path.metadata() {
         // Opening a named pipe would wait for a writer, so what is no file is not opened.
         Ok(found) if !found.is_file() => Some("is not a file".to_owned()),
-        Ok(_) => File::open(path).err().map(|error| format!("cannot be opened: {error}")),
-        Err(error) => Some(format!("cannot be found: {error}")),
+        Ok(_) => File::open(path)
+            .err()
+            .map(|error| format!("cannot be opened: {error}{}", remedy(path, &error))),
+        Err(error) => Some(format!("cannot be found: {error}{}", remedy(path, &error))),
     }
 }
 

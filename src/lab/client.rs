@@ -15,6 +15,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::config::ServerUrl;
+
 /// What an upgrade request offers, and what the 101 must say to it (the example of RFC 6455 section 1.3).
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
@@ -25,8 +27,9 @@ const HEAD_MAX: usize = 16 << 10;
 
 /// Opens connections to one proxy.
 #[derive(Clone)]
-pub(super) struct Clients {
-    address: SocketAddr,
+pub struct Clients {
+    /// Host and port; a name is looked up for every connection, as what it stands for may change.
+    address: Arc<str>,
     connector: TlsConnector,
     name: ServerName<'static>,
 }
@@ -40,26 +43,40 @@ impl std::fmt::Debug for Clients {
 }
 
 impl Clients {
-    /// Of the proxy at `address`, whose certificate comes from `ca`.
+    /// Of the proxy at `address`, whose certificate for localhost comes from `ca`.
     pub(super) fn new(address: SocketAddr, ca: &str) -> anyhow::Result<Self> {
+        Self::of(address.to_string(), "localhost", ca)
+    }
+
+    /// Of a proxy somewhere else, whose certificate comes from `ca`, PEM text.
+    ///
+    /// # Errors
+    /// When there is no certificate in `ca`.
+    pub fn to(proxy: &ServerUrl, ca: &str) -> anyhow::Result<Self> {
+        Self::of(proxy.authority(), &proxy.host, ca)
+    }
+
+    fn of(address: String, name: &str, ca: &str) -> anyhow::Result<Self> {
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(ca.as_bytes()) {
             roots.add(certificate?)?;
         }
+        ensure!(!roots.is_empty(), "there is no certificate in PEM form to trust");
         let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)
             .with_no_client_auth();
         config.resumption = Resumption::disabled();
         Ok(Self {
-            address,
+            address: address.into(),
             connector: TlsConnector::from(Arc::new(config)),
-            name: ServerName::try_from("localhost")?,
+            name: ServerName::try_from(name.to_owned())?,
         })
     }
 
     pub(super) async fn connect(&self) -> anyhow::Result<Wire> {
-        let socket = TcpStream::connect(self.address).await.context("cannot connect")?;
+        let socket = TcpStream::connect(&*self.address).await;
+        let socket = socket.with_context(|| format!("cannot connect to {}", self.address))?;
         socket.set_nodelay(true)?;
         let stream = self.connector.connect(self.name.clone(), socket).await;
         Ok(Wire {

@@ -1,6 +1,8 @@
 //! The laboratory: what loads a proxy, what stands behind it, and experiments on the proxy between the two.
 
+pub mod client;
 pub mod compare;
+pub mod drive;
 pub mod experiment;
 pub mod fit;
 pub mod load;
@@ -21,7 +23,6 @@ pub mod upstream;
 
 mod account;
 mod children;
-mod client;
 mod folder;
 mod plot;
 mod verdict;

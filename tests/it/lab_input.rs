@@ -55,6 +55,14 @@ fn unknown_scenarios_keys_and_values_tell_what_was_meant_and_what_is_accepted() 
             "cannot read /nowhere.toml",
         ),
         (&["lab", "model", "--tunnel-rate", "0"], "accepted: a number above 0"),
+        (
+            &["lab", "drive", "idle", "https://127.0.0.1:1", "--ca", "/ca.pem"],
+            "accepted: head, uploads",
+        ),
+        (
+            &["lab", "drive", "head", "http://127.0.0.1:1", "--ca", "/ca.pem"],
+            "accepted is https://HOST:PORT",
+        ),
         (&["upstream", "--listen", "127.0.0.1:80000"], "accepted: IP:PORT"),
         (
             &["load", "echo", "ws://127.0.0.1:1", "--rate", "-1"],
@@ -76,6 +84,14 @@ fn what_is_not_there_is_named_with_the_remedy() {
         ),
         (&["load", "idle", "wss://127.0.0.1:1"], "cannot connect to 127.0.0.1:1"),
         (&["load", "echo", "ws://nowhere.invalid"], "check its name"),
+        (
+            &["lab", "drive", "head", "https://127.0.0.1:1", "--ca", "/nowhere.pem"],
+            "cannot read /nowhere.pem",
+        ),
+        (
+            &["lab", "drive", "head", "https://127.0.0.1:1", "--ca", "Cargo.toml"],
+            "no certificate in PEM form",
+        ),
         (
             &["upstream", "--listen", "127.0.0.1:0", "--redis", "redis://127.0.0.1:1"],
             "start one there, or leave out --redis",

@@ -10,6 +10,7 @@ mod admin;
 mod command_line;
 mod configuration;
 mod drain;
+mod files;
 mod heads;
 mod lab;
 mod lab_ends;
