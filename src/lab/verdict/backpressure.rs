@@ -50,8 +50,8 @@ pub(super) fn judge(runs: &Repetition<'_>, slow: &Backpressure) -> Findings {
     if let Some((allocated, resident)) = after {
         words.push(format!(
             "After the readers have left, {} MB more are allocated than before, and {} MB more resident.",
-            megabytes(allocated),
-            megabytes(resident)
+            megabytes(allocated.max(0.0)),
+            megabytes(resident.max(0.0))
         ));
     }
     found.verdict = words.join(" ");
