@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{Head, HeldHead, SlabSlice, SliceRead};
+use super::{Head, HeldHead, SlabSlice, SlicePlace, SliceRead};
 use crate::labels::HeadPolicy;
 
 /// Delivers the slices of a [`SliceRead`] as plain bytes, and knows which slice a head would be cut from.
@@ -68,11 +68,11 @@ impl HeadSlot {
         self.begun.get()
     }
 
-    /// The slab that the remembered slice keeps, and the slice's length in bytes.
+    /// Where the remembered slice lies, if there is one.
     #[must_use]
-    pub fn remembered(&self) -> Option<(super::SlabId, usize)> {
+    pub fn remembered(&self) -> Option<SlicePlace> {
         match &*self.last.borrow() {
-            Last::Slice { slice, .. } => Some((slice.slab_id(), slice.len())),
+            Last::Slice { slice, .. } => Some(slice.place()),
             _ => None,
         }
     }

@@ -68,7 +68,9 @@ impl tower::Service<Uri> for DialingConnector {
         Box::pin(async move {
             let stream = dialer.dial().await?;
             let reader = SlabReader::new(stream, Rc::clone(&slabs));
-            Ok(PooledConnection(SendWrapper::new(TokioIo::new(HeadIo::new(reader)))))
+            let io = HeadIo::new(reader);
+            slabs.watch_upstream(&io.slot());
+            Ok(PooledConnection(SendWrapper::new(TokioIo::new(io))))
         })
     }
 }
