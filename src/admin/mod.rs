@@ -9,14 +9,19 @@
 //! | `GET /api/slabs` | every live slab: class, worker, age, fill, who pins it |
 //! | `GET /api/connections` | every connection |
 //! | `GET /api/memory` | the allocator's numbers, the resident set, the usage trend |
+//! | `GET /snapshot` | a V8 heap snapshot, for Chrome's DevTools and memlab |
 //! | `GET`, `PUT /api/head_policy` | the policy in force; `{"head_policy": "copy"}` |
 //! | `POST /api/reload` | reads the config file again |
 //! | `POST /api/drain` | begins the drain |
 
+mod dump;
 mod inspect;
 mod probes;
 mod routes;
+mod snapshot;
 mod steer;
+
+pub use dump::Dumps;
 
 use std::io;
 use std::net::TcpListener;
@@ -52,6 +57,8 @@ pub struct AdminState {
     pub reloader: Arc<Reloader>,
     /// For `/readyz` and `/api/drain`.
     pub life: Life,
+    /// For `/snapshot` and `/debug/pprof/heap`.
+    pub dumps: Dumps,
 }
 
 /// Starts the admin thread.

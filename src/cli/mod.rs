@@ -7,6 +7,7 @@ mod load;
 mod logging;
 mod serve;
 mod signals;
+mod snapshot;
 mod upstream;
 
 use std::process::ExitCode;
@@ -36,6 +37,7 @@ enum Command {
     Certs(certs::CertsCommand),
     Lab(lab::LabCommand),
     Load(load::LoadCommand),
+    Snapshot(snapshot::SnapshotCommand),
     Upstream(upstream::UpstreamCommand),
 }
 
@@ -60,6 +62,7 @@ pub fn run() -> ExitCode {
         Command::Certs(command) => command.run().map(|()| ExitCode::SUCCESS),
         Command::Lab(command) => command.run(),
         Command::Load(command) => command.run(),
+        Command::Snapshot(command) => command.run().map(|()| ExitCode::SUCCESS),
         Command::Upstream(command) => command.run().map(|()| ExitCode::SUCCESS),
     };
     match result {

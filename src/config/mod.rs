@@ -346,6 +346,7 @@ mod tests {
             },
             admin: AdminConfig {
                 listen: "0.0.0.0:2".parse().unwrap(),
+                dump_timeout: seconds(7),
             },
             log: LogConfig {
                 format: LogFormat::Json,

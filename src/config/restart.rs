@@ -41,7 +41,10 @@ impl Config {
             idle_timeout: _,
             relay_buffer,
         } = tunnel;
-        let AdminConfig { listen: admin_listen } = admin;
+        let AdminConfig {
+            listen: admin_listen,
+            dump_timeout,
+        } = admin;
         let LogConfig { format, filter, access } = log;
         let differs = [
             ("relay_policy", *relay_policy != new.relay_policy),
@@ -54,6 +57,7 @@ impl Config {
             ("slabs.tls_capacity", *tls_capacity != new.slabs.tls_capacity),
             ("slabs.tcp_capacity", *tcp_capacity != new.slabs.tcp_capacity),
             ("admin.listen", *admin_listen != new.admin.listen),
+            ("admin.dump_timeout", *dump_timeout != new.admin.dump_timeout),
             ("log.format", *format != new.log.format),
             ("log.filter", *filter != new.log.filter),
             ("log.access", *access != new.log.access),

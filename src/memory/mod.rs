@@ -8,7 +8,7 @@ use crate::labels::{Label, MemoryPart, SlabClass};
 use crate::metrics::Metrics;
 
 pub use allocator::AllocatorNumbers;
-pub use process::resident_bytes;
+pub use process::{program_bytes, resident_bytes};
 pub use trend::{Trend, TrendReport};
 
 /// Brings the memory series up to date; to be called before a scrape is encoded.

@@ -82,6 +82,7 @@ async fn handshake(
     } else {
         HandshakeResult::Full
     };
+    registration.record.tls.set(stream.agreed());
     let metrics = &worker.shared.metrics;
     metrics.tls_handshakes_total[result].inc();
     metrics
@@ -104,6 +105,7 @@ async fn serve_http(
     let exchange = Rc::new(Exchange {
         worker: Rc::clone(&worker),
         origin,
+        record: Rc::clone(&registration.record),
         slot: Rc::clone(&slot),
         upstream: RefCell::default(),
     });

@@ -3,9 +3,11 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::ops::Bound;
 use std::rc::Rc;
 use std::task::{Context, Waker};
 
+use rustls::{CipherSuite, ProtocolVersion};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
@@ -59,10 +61,15 @@ pub struct ConnectionRecord {
     pub(crate) slot: RefCell<Option<Rc<HeadSlot>>>,
     /// In the phase Tunnel: the path of the upgrade request.
     pub(crate) path: RefCell<Box<str>>,
-    /// In the phase Tunnel: the held heads, `None` if there are none.
+    /// The held heads, `None` if there are none: the upstream's from its 101 on, the downstream's from the tunnel on.
     pub(crate) heads: RefCell<Option<Box<Heads>>>,
     pub(crate) to_upstream: Traffic,
     pub(crate) to_downstream: Traffic,
+    /// In the phase Tunnel: bytes that wait to be written to the upstream, to the client, and within TLS.
+    pub(crate) pending: [Cell<u32>; 2],
+    pub(crate) tls_buffered: Cell<u32>,
+    /// What the handshake came to.
+    pub(crate) tls: Cell<Option<(ProtocolVersion, CipherSuite)>>,
     /// The worker's tick when something last moved.
     pub(crate) active: Cell<u32>,
     order: Cell<Option<Order>>,
@@ -98,6 +105,14 @@ impl ConnectionRecord {
         if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             *waker = Some(cx.waker().clone());
         }
+    }
+
+    /// Changes which heads are held.
+    pub(crate) fn hold(&self, change: impl FnOnce(&mut Heads)) {
+        let mut held = self.heads.borrow_mut();
+        let mut heads = held.take().map_or_else(Heads::default, |heads| *heads);
+        change(&mut heads);
+        *held = (heads.downstream.is_some() || heads.upstream.is_some()).then(|| Box::new(heads));
     }
 
     /// Lets go of everything that is held for `pin`; returns how many heads that were.
@@ -166,6 +181,9 @@ impl Registry {
             heads: RefCell::default(),
             to_upstream: Traffic::default(),
             to_downstream: Traffic::default(),
+            pending: Default::default(),
+            tls_buffered: Cell::new(0),
+            tls: Cell::new(None),
             active: Cell::new(0),
             order: Cell::new(None),
             waker: RefCell::default(),
@@ -186,6 +204,14 @@ impl Registry {
         }
     }
 
+    /// Calls `each` for at most `most` connections with an id above `after`, in their order, and says whether there are more.
+    pub(crate) fn page(&self, after: u64, most: usize, mut each: impl FnMut(&ConnectionRecord)) -> bool {
+        let records = self.records.borrow();
+        let mut rest = records.range((Bound::Excluded(after), Bound::Unbounded));
+        rest.by_ref().take(most).for_each(|(_, record)| each(record));
+        rest.next().is_some()
+    }
+
     /// Going to `copy`: releases every held head and remembered slice; returns how many heads were held.
     pub fn release_heads(&self) -> usize {
         let mut released = 0;
@@ -203,5 +229,18 @@ impl Registry {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.records.borrow().is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of this there is one for every connection, in an allocation together with two counts: the allocator's size class.
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn a_record_fits_the_size_class_that_it_has() {
+        let bytes = size_of::<ConnectionRecord>() + 2 * size_of::<usize>();
+        assert!(bytes <= 224, "{bytes} bytes");
     }
 }

@@ -51,16 +51,33 @@ pub(super) struct Relay {
     /// What the writing side has not taken.
     blocked: Unsent,
     /// Behind `blocked`, under `queue` only.
-    #[expect(
-        clippy::box_collection,
-        reason = "a relay without a queue is to stay as small as it is"
-    )]
-    queued: Option<Box<VecDeque<Box<[u8]>>>>,
+    queued: Option<Box<Queue>>,
     close: Close,
     /// Nothing more will be read.
     ended: bool,
     /// That was passed on: the writing side is shut down.
     done: bool,
+}
+
+/// What waits under `queue`; boxed, so that a relay without one stays small.
+#[derive(Debug, Default)]
+struct Queue {
+    parts: VecDeque<Box<[u8]>>,
+    /// Sum of their lengths.
+    bytes: usize,
+}
+
+impl Queue {
+    fn push(&mut self, bytes: &[u8]) {
+        self.bytes += bytes.len();
+        self.parts.push_back(bytes.into());
+    }
+
+    fn pop(&mut self) -> Option<Box<[u8]>> {
+        let next = self.parts.pop_front()?;
+        self.bytes -= next.len();
+        Some(next)
+    }
 }
 
 impl Relay {
@@ -90,6 +107,11 @@ impl Relay {
         if self.close == Close::No {
             self.close = Close::Wanted;
         }
+    }
+
+    /// Bytes of memory that wait to be written.
+    pub(super) fn held(&self) -> usize {
+        self.blocked.held() + self.queued.as_ref().map_or(0, |queued| queued.bytes)
     }
 
     /// Whether a Close frame has come from the side that is read.
@@ -193,7 +215,7 @@ impl Relay {
     fn poll_send_queued<W: AsyncWrite + Unpin>(&mut self, cx: &mut Context<'_>, to: &mut W) -> Poll<io::Result<()>> {
         loop {
             ready!(self.blocked.poll_send(cx, to))?;
-            let next = self.queued.as_mut().and_then(|queued| queued.pop_front());
+            let next = self.queued.as_mut().and_then(|queued| queued.pop());
             let Some(next) = next else {
                 self.queued = None;
                 return Pin::new(&mut *to).poll_flush(cx);
@@ -215,7 +237,7 @@ impl Relay {
         if let Some(boundary) = boundary {
             bytes = &bytes[..boundary];
         }
-        self.queued.get_or_insert_default().push_back(bytes.into());
+        self.queued.get_or_insert_default().push(bytes);
         if boundary.is_some() {
             self.queue_close(frame_is_close);
         }
@@ -224,7 +246,7 @@ impl Relay {
     /// Queues Close at the end, unless the last frame is a Close already.
     fn queue_close(&mut self, frame_is_close: bool) {
         let close = self.close_frame(frame_is_close);
-        self.queued.get_or_insert_default().push_back(close.into());
+        self.queued.get_or_insert_default().push(close);
         self.close = Close::Sent;
     }
 

@@ -25,6 +25,7 @@ use super::error::{self, ProxyError};
 use super::forward::forward;
 use super::handshake::wants_websocket;
 use super::headers::Origin;
+use super::registry::ConnectionRecord;
 use super::settings::Shared;
 use super::upgrade::{self, UpstreamHalf};
 use super::worker::WorkerContext;
@@ -40,6 +41,7 @@ pub(crate) type ResponseBody = ObservedBody<UnsyncBoxBody<bytes::Bytes, BoxError
 pub(crate) struct Exchange {
     pub(crate) worker: Rc<WorkerContext>,
     pub(crate) origin: Origin,
+    pub(crate) record: Rc<ConnectionRecord>,
     /// Knows the slice in which a head would begin.
     pub(crate) slot: Rc<HeadSlot>,
     /// Put here with a 101, taken when the 101 is sent.
@@ -164,7 +166,8 @@ impl Service<Request<Incoming>> for Router {
 impl Exchange {
     async fn upgrade(&self, request: Request<Incoming>) -> Result<Response<Body>, BoxError> {
         let settings = self.worker.shared.settings.load_full();
-        let (response, half) = upgrade::exchange(&self.worker, &settings, self.origin, request).await?;
+        let exchanged = upgrade::exchange(&self.worker, &settings, self.origin, &self.record, request).await?;
+        let (response, half) = exchanged;
         self.upstream.replace(half);
         Ok(response)
     }

@@ -19,19 +19,20 @@ use super::error::ProxyError;
 use super::forward;
 use super::handshake;
 use super::headers::{self, Origin};
+use super::registry::ConnectionRecord;
 use super::settings::Settings;
 use super::worker::WorkerContext;
 use crate::labels::UpgradeResult;
 use crate::metrics::Metrics;
-use crate::slab::{Head, HeadIo, SlabReader};
+use crate::slab::{HeadIo, SlabReader};
 use crate::upstream::UpstreamStream;
 
 /// The upstream's half of a tunnel.
 #[derive(Debug)]
 pub(crate) struct UpstreamHalf {
     pub(crate) stream: SlabReader<UpstreamStream>,
-    /// What it sent behind its 101.
-    pub(crate) head: Head,
+    /// What it sent behind its 101, to be forwarded; if a slab is to be held for it, the connection's record does.
+    pub(crate) head: Box<[u8]>,
     /// Path of the upgrade request.
     pub(crate) path: Box<str>,
 }
@@ -46,13 +47,14 @@ pub(crate) async fn exchange<B: HttpBody>(
     worker: &Rc<WorkerContext>,
     settings: &Settings,
     origin: Origin,
+    record: &ConnectionRecord,
     request: Request<B>,
 ) -> Result<(Response<Body>, Option<UpstreamHalf>), ProxyError> {
     let mut outcome = Outcome {
         metrics: Arc::clone(&worker.shared.metrics),
         result: UpgradeResult::Abandoned,
     };
-    let exchanged = try_exchange(worker, settings, origin, request).await;
+    let exchanged = try_exchange(worker, settings, origin, record, request).await;
     outcome.result = match &exchanged {
         Ok((_, Some(_))) => UpgradeResult::Switched,
         Ok((_, None)) => UpgradeResult::Declined,
@@ -65,6 +67,7 @@ async fn try_exchange<B: HttpBody>(
     worker: &Rc<WorkerContext>,
     settings: &Settings,
     origin: Origin,
+    record: &ConnectionRecord,
     mut request: Request<B>,
 ) -> Result<(Response<Body>, Option<UpstreamHalf>), ProxyError> {
     let key = handshake::check_request(&request)?;
@@ -80,6 +83,7 @@ async fn try_exchange<B: HttpBody>(
     let io = HeadIo::new(SlabReader::new(stream, Rc::clone(&worker.slabs)));
     // Every request on this connection asks for an upgrade, it is the only one.
     io.slot().keep();
+    worker.slabs.watch_upstream(&io.slot());
     let limit = settings.config.upstream.response_timeout;
     let answered = timeout(limit, send(worker, TokioIo::new(io), request)).await;
     let answered = answered.map_err(|_| ProxyError::ResponseTimeout)?;
@@ -96,9 +100,10 @@ async fn try_exchange<B: HttpBody>(
     let (stream, head) = parts.io.into_inner().into_head(&parts.read_buf);
     let half = UpstreamHalf {
         stream,
-        head,
+        head: head.bytes().into(),
         path: path.path().into(),
     };
+    record.hold(|heads| heads.upstream = head.into_held());
     let mut response = response.map(|_| body::empty());
     headers::remove_hop_by_hop(response.headers_mut());
     response

@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 use super::WorkerCensus;
 use super::control::Command;
 use super::registry::{Order, Phase, Registry};
+use super::rows;
 use super::settings::{Settings, Shared};
 use crate::labels::{CloseReason, HeadPolicy, RelayPolicy};
 use crate::metrics::WorkerCounters;
@@ -49,6 +50,8 @@ pub struct WorkerContext {
     pub draining: CancellationToken,
     /// Ticks since the start.
     pub(crate) tick: Cell<u32>,
+    /// Size of the task that speaks HTTP, once there was one; it has no name to ask `size_of` for.
+    pub http_task_bytes: Cell<usize>,
     client: RefCell<Option<(u64, PooledClient)>>,
 }
 
@@ -73,6 +76,7 @@ impl WorkerContext {
             tracker: TaskTracker::new(),
             draining: CancellationToken::new(),
             tick: Cell::new(0),
+            http_task_bytes: Cell::new(0),
             client: RefCell::new(None),
             shared,
         })
@@ -104,6 +108,14 @@ impl WorkerContext {
                 // Whoever asked may have gone.
                 let _ = done.send(released);
             }
+            Command::Rows {
+                after,
+                most,
+                details,
+                reply,
+            } => {
+                let _ = reply.send(rows::page(self, after, most, details));
+            }
             Command::Census { reply } => {
                 let _ = reply.send(WorkerCensus::of(self));
             }
@@ -114,6 +126,7 @@ impl WorkerContext {
     pub fn sweep(&self) {
         let now = self.tick.get() + 1;
         self.tick.set(now);
+        self.slabs.sweep();
         let idle_timeout = self.shared.settings.load().config.tunnel.idle_timeout;
         let limit = idle_timeout.map(|limit| u32::try_from(limit.as_secs()).unwrap_or(u32::MAX).max(1));
         self.registry.for_each(|record| {

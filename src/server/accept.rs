@@ -35,9 +35,9 @@ async fn accept_all(worker: &Rc<WorkerContext>, listener: &TcpListener, draining
         match listener.accept().await {
             Ok((socket, peer)) => {
                 pause = SHORTEST_PAUSE;
-                worker
-                    .tracker
-                    .spawn_local(serve_connection(Rc::clone(worker), socket, peer, permit));
+                let connection = serve_connection(Rc::clone(worker), socket, peer, permit);
+                worker.http_task_bytes.set(size_of_val(&connection));
+                worker.tracker.spawn_local(connection);
             }
             Err(error) if is_peers_fault(&error) => {}
             Err(error) => {

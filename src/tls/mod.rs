@@ -13,6 +13,7 @@ pub use certificates::{CertificateError, CertificateTable};
 pub use development::{DEVELOPMENT_NAMES, DevelopmentCertificates};
 pub use error::HandshakeError;
 pub use pem::{PemError, certificates as read_certificates};
+pub(crate) use session::Session;
 pub use stream::{SlabStream, TlsBuffers};
 
 #[cfg(test)]

@@ -62,6 +62,12 @@ impl Session {
         self.connection.handshake_kind()
     }
 
+    /// Version and cipher suite, once they are agreed on.
+    pub(crate) fn agreed(&self) -> Option<(rustls::ProtocolVersion, rustls::CipherSuite)> {
+        let suite = self.connection.negotiated_cipher_suite()?;
+        Some((self.connection.protocol_version()?, suite.suite()))
+    }
+
     pub(crate) fn protocol(&self) -> Option<rustls::ProtocolVersion> {
         self.connection.protocol_version()
     }

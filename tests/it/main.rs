@@ -12,5 +12,6 @@ mod heads;
 mod lab;
 mod layers;
 mod leak;
+mod snapshot;
 mod support;
 mod tunnel;
