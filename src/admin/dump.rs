@@ -27,6 +27,7 @@ use crate::snapshot::Ids;
 #[derive(Debug, Clone)]
 pub struct Dumps {
     pub(super) snapshot: Kind,
+    pub(super) heap_profile: Kind,
     /// What the objects of the last snapshot are called.
     pub(super) ids: Arc<ArcSwap<Ids>>,
 }
@@ -45,6 +46,7 @@ impl Dumps {
         };
         Self {
             snapshot: kind(DumpKind::HeapSnapshot),
+            heap_profile: kind(DumpKind::HeapProfile),
             ids: Arc::default(),
         }
     }

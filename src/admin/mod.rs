@@ -10,11 +10,13 @@
 //! | `GET /api/connections` | every connection |
 //! | `GET /api/memory` | the allocator's numbers, the resident set, the usage trend |
 //! | `GET /snapshot` | a V8 heap snapshot, for Chrome's DevTools and memlab |
+//! | `GET /debug/pprof/heap` | where live memory was allocated, for pprof; off unless the allocator profiles |
 //! | `GET`, `PUT /api/head_policy` | the policy in force; `{"head_policy": "copy"}` |
 //! | `POST /api/reload` | reads the config file again |
 //! | `POST /api/drain` | begins the drain |
 
 mod dump;
+mod heap_profile;
 mod inspect;
 mod probes;
 mod routes;

@@ -7,7 +7,7 @@ use axum::routing::{get, post};
 use axum::{Json, http::header};
 use serde_json::json;
 
-use super::{AdminState, inspect, probes, snapshot, steer};
+use super::{AdminState, heap_profile, inspect, probes, snapshot, steer};
 
 /// Body of an error: what is wrong and what to do.
 pub(super) fn problem(status: StatusCode, error: impl Into<String>) -> Response {
@@ -24,6 +24,7 @@ pub(super) fn router(state: AdminState) -> Router {
         .route("/api/connections", get(inspect::connections))
         .route("/api/memory", get(inspect::memory))
         .route("/snapshot", get(snapshot::snapshot))
+        .route("/debug/pprof/heap", get(heap_profile::heap_profile))
         .route("/api/head_policy", get(steer::head_policy).put(steer::set_head_policy))
         .route("/api/reload", post(steer::reload))
         .route("/api/drain", post(steer::drain))
@@ -43,6 +44,7 @@ async fn index() -> impl IntoResponse {
         "GET  /api/connections    every connection\n",
         "GET  /api/memory         allocator, resident set, usage trend\n",
         "GET  /snapshot           a V8 heap snapshot, for Chrome's DevTools\n",
+        "GET  /debug/pprof/heap   a heap profile, for pprof\n",
         "GET  /api/head_policy    the policy in force\n",
         "PUT  /api/head_policy    {\"head_policy\": \"copy\"} or {\"head_policy\": \"pin\"}\n",
         "POST /api/reload         read the config file again\n",

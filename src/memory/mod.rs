@@ -2,6 +2,7 @@
 
 mod allocator;
 mod process;
+mod profile;
 mod trend;
 
 use crate::labels::{Label, MemoryPart, SlabClass};
@@ -9,6 +10,7 @@ use crate::metrics::Metrics;
 
 pub use allocator::AllocatorNumbers;
 pub use process::{program_bytes, resident_bytes};
+pub use profile::{ProfileError, heap_profile};
 pub use trend::{Trend, TrendReport};
 
 /// Brings the memory series up to date; to be called before a scrape is encoded.

@@ -9,6 +9,7 @@
 mod admin;
 mod drain;
 mod heads;
+mod heap_profile;
 mod lab;
 mod layers;
 mod leak;

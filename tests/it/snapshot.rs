@@ -364,3 +364,19 @@ async fn the_command_says_what_is_wrong_and_leaves_nothing() {
     );
     proxy.stop().await;
 }
+
+#[tokio::test]
+async fn a_heap_profile_that_is_off_says_how_to_turn_it_on() {
+    let origin = Origin::demo().await;
+    let proxy = Proxy::start(&origin, HeadPolicy::Copy, SETTINGS);
+    let (status, answer) = proxy.admin("GET", "/debug/pprof/heap", "").await;
+    assert_eq!(status, 404, "{answer}");
+    assert!(answer.contains("_RJEM_MALLOC_CONF=prof:true"), "{answer}");
+    assert_eq!(proxy.admin("POST", "/snapshot", "").await.0, 405);
+    assert_eq!(proxy.admin("POST", "/debug/pprof/heap", "").await.0, 405);
+    eventually("nothing is open", || {
+        proxy.metrics.downstream_connections_open.get() == 0
+    })
+    .await;
+    proxy.stop().await;
+}
