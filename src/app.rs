@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use prometheus::Registry;
 use tokio::sync::Semaphore;
 
-use crate::admin::{self, AdminState};
+use crate::admin::{self, AdminState, Dumps};
 use crate::config::Config;
 use crate::config::watch::{Watch, WatchError, watch};
 use crate::ledger::Ledgers;
@@ -104,6 +104,7 @@ pub fn start(config: Config, path: Option<PathBuf>) -> Result<Running, StartErro
     let connections = connections(&config)?;
     let (workers, policy) = (config.server.workers.get(), config.head_policy);
     let requests = config.http.max_requests.get();
+    let dump_timeout = config.admin.dump_timeout;
 
     let mut listeners = Vec::with_capacity(workers);
     let mut address = config.server.listen;
@@ -164,6 +165,7 @@ pub fn start(config: Config, path: Option<PathBuf>) -> Result<Running, StartErro
         life: life.clone(),
         hosts,
         asking_for_sockets: Arc::default(),
+        dumps: Dumps::new(dump_timeout, &metrics),
     };
     let admin = admin::start(admin_listener, state).map_err(StartError::Thread)?;
     tracing::info!(role = "proxy", %address, "listening");

@@ -197,6 +197,14 @@ labels! {
         Refused = "refused",
     }
 
+    /// A large answer of the admin endpoints.
+    DumpKind {
+        /// `/snapshot`.
+        HeapSnapshot = "heap_snapshot",
+        /// `/debug/pprof/heap`.
+        HeapProfile = "heap_profile",
+    }
+
     /// Why an upstream server could not be used.
     UpstreamFailure {
         /// Connecting was refused or the route failed.

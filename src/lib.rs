@@ -29,6 +29,7 @@ pub mod metrics;
 pub mod proxy;
 pub mod server;
 pub mod slab;
+pub mod snapshot;
 pub mod sockets;
 pub mod tls;
 mod unsent;

@@ -15,8 +15,8 @@ use prometheus::proto::MetricFamily;
 use prometheus::{Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 use crate::labels::{
-    AllocatorKind, CloseReason, Direction, HandshakeResult, HeadPolicy, HttpClose, Label, MemoryPart, ReloadResult,
-    SlabClass, StatusClass, UpgradeResult, UpstreamFailure,
+    AllocatorKind, CloseReason, Direction, DumpKind, HandshakeResult, HeadPolicy, HttpClose, Label, MemoryPart,
+    ReloadResult, SlabClass, StatusClass, UpgradeResult, UpstreamFailure,
 };
 
 /// Upper bounds of the handshake histogram, in seconds: a resumed handshake on loopback to a slow phone.
@@ -25,6 +25,9 @@ const HANDSHAKE_SECONDS: [f64; 11] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025,
 const REQUEST_SECONDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 15.0, 60.0];
 /// Upper bounds of the tunnel lifetime histogram, in seconds: from a failed page load to a day.
 const TUNNEL_SECONDS: [f64; 9] = [1.0, 10.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 43200.0, 86400.0];
+
+/// Upper bounds of the dump histogram, in seconds, up to the default of `admin.dump_timeout`.
+const DUMP_SECONDS: [f64; 8] = [0.01, 0.05, 0.25, 1.0, 5.0, 15.0, 30.0, 60.0];
 
 /// The children of one family, one for each value of its label.
 pub struct Labelled<L, M> {
@@ -96,6 +99,10 @@ pub struct Metrics {
     pub config_last_applied_timestamp_seconds: Gauge,
     pub config_last_reload_successful: IntGauge,
     pub certificate_expiry_timestamp_seconds: Gauge,
+    pub dumps_total: Labelled<DumpKind, IntCounter>,
+    pub dumps_abandoned_total: Labelled<DumpKind, IntCounter>,
+    pub dump_bytes_total: Labelled<DumpKind, IntCounter>,
+    pub dump_seconds: Histogram,
     pub draining: IntGauge,
     pub memory_bytes: Labelled<MemoryPart, IntGauge>,
     pub memory_limit_bytes: IntGauge,
@@ -202,6 +209,26 @@ impl Metrics {
             certificate_expiry_timestamp_seconds: r.float_gauge(
                 "certificate_expiry_timestamp_seconds",
                 "When the first of the certificates in force ends to be valid, those of the chains included.",
+            )?,
+            dumps_total: r.counters(
+                "dumps_total",
+                "Heap snapshots and heap profiles that a client has read.",
+                "kind",
+            )?,
+            dumps_abandoned_total: r.counters(
+                "dumps_abandoned_total",
+                "Heap snapshots and heap profiles whose client left or was too slow.",
+                "kind",
+            )?,
+            dump_bytes_total: r.counters(
+                "dump_bytes_total",
+                "Bytes of the heap snapshots and heap profiles that a client has read.",
+                "kind",
+            )?,
+            dump_seconds: r.histogram(
+                "dump_seconds",
+                "From the request for a heap snapshot or heap profile to its last byte.",
+                &DUMP_SECONDS,
             )?,
             draining: r.gauge("draining", "1 from the start of a drain.")?,
             memory_bytes: r.gauges(

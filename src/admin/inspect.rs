@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::AdminState;
 use super::routes::problem;
 use crate::memory;
-use crate::proxy::{ConnectionReport, NoWorkers, WorkerCensus};
+use crate::proxy::{ConnectionReport, NoWorkers, Phase, WorkerCensus};
 use crate::slab::SlabReport;
 
 pub(super) async fn metrics(State(state): State<AdminState>) -> Response {
@@ -28,6 +28,10 @@ pub(super) async fn slabs(State(state): State<AdminState>) -> Result<Json<Value>
         spares += worker.spares;
         slabs.extend(worker.slabs);
     }
+    let ids = state.dumps.ids.load();
+    for slab in &mut slabs {
+        slab.snapshot_id = ids.slab(slab.id);
+    }
     let pinned = slabs.iter().filter(|slab| slab.is_pinned());
     let pinned_bytes: usize = pinned.clone().map(|slab| slab.capacity_bytes).sum();
     let head_bytes: usize = pinned.map(|slab| slab.head_bytes).sum();
@@ -43,7 +47,11 @@ pub(super) async fn slabs(State(state): State<AdminState>) -> Result<Json<Value>
 }
 
 pub(super) async fn connections(State(state): State<AdminState>) -> Result<Json<Value>, NoWorkers> {
-    let connections: Vec<ConnectionReport> = census(&state).await?.flat_map(|worker| worker.connections).collect();
+    let mut connections: Vec<ConnectionReport> = census(&state).await?.flat_map(|worker| worker.connections).collect();
+    let ids = state.dumps.ids.load();
+    for connection in &mut connections {
+        connection.snapshot_id = ids.connection(connection.id, connection.phase == Phase::Tunnel);
+    }
     Ok(Json(json!({ "connections": connections })))
 }
 

@@ -10,18 +10,25 @@
 //! | `GET /api/slabs` | every live slab: class, worker, age, fill, who pins it |
 //! | `GET /api/connections` | every connection |
 //! | `GET /api/memory` | the resident set by parts, kernel memory, the usage trend; `?sockets=true`, `?per=connection` |
+//! | `GET /snapshot` | a V8 heap snapshot, for Chrome's DevTools and memlab |
+//! | `GET /debug/pprof/heap` | where live memory was allocated, for pprof; off unless the allocator profiles |
 //! | `GET`, `PUT /api/head_policy` | the policy in force; `{"head_policy": "copy"}` |
 //! | `POST /api/reload` | reads the config file again |
 //! | `POST /api/drain` | begins the drain |
 
+mod dump;
 mod events;
 mod guard;
+mod heap_profile;
 mod inspect;
 mod memory;
 mod page;
 mod probes;
 mod routes;
+mod snapshot;
 mod steer;
+
+pub use dump::Dumps;
 
 use std::io;
 use std::net::TcpListener;
@@ -69,6 +76,8 @@ pub struct AdminState {
     pub hosts: Arc<[AdminHost]>,
     /// Held by the one request that asks the kernel for sockets.
     pub asking_for_sockets: Arc<tokio::sync::Mutex<()>>,
+    /// For `/snapshot` and `/debug/pprof/heap`.
+    pub dumps: Dumps,
 }
 
 /// Starts the admin thread.

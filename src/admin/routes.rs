@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::events::{self, Entrance};
 use super::guard::guard;
-use super::{AdminState, inspect, memory, page, probes, steer};
+use super::{AdminState, heap_profile, inspect, memory, page, probes, snapshot, steer};
 
 /// Most that a body may have; the largest that means something has 23 bytes.
 pub(super) const MAX_BODY_BYTES: usize = 4096;
@@ -34,6 +34,8 @@ pub(super) fn router(state: AdminState, entrance: Entrance) -> Router {
         .route("/api/slabs", get(inspect::slabs))
         .route("/api/connections", get(inspect::connections))
         .route("/api/memory", get(memory::memory))
+        .route("/snapshot", get(snapshot::snapshot))
+        .route("/debug/pprof/heap", get(heap_profile::heap_profile))
         .route("/api/head_policy", get(steer::head_policy).put(steer::set_head_policy))
         .route("/api/reload", post(steer::reload))
         .route("/api/drain", post(steer::drain))
@@ -61,6 +63,8 @@ async fn index(headers: HeaderMap) -> Response {
         "GET  /api/connections    every connection\n",
         "GET  /api/memory         resident set by parts, kernel memory, usage trend\n",
         "GET  /api/events         what the live page shows, as server-sent events\n",
+        "GET  /snapshot           a V8 heap snapshot, for Chrome's DevTools\n",
+        "GET  /debug/pprof/heap   a heap profile, for pprof\n",
         "GET  /api/head_policy    the policy in force\n",
         "PUT  /api/head_policy    {\"head_policy\": \"copy\"} or {\"head_policy\": \"pin\"}\n",
         "POST /api/reload         read the config file again\n",

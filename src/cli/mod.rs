@@ -12,6 +12,7 @@ mod man;
 mod manager;
 mod serve;
 mod signals;
+mod snapshot;
 mod upstream;
 mod values;
 mod watchdog;
@@ -50,6 +51,7 @@ enum Command {
     Certs(certs::CertsCommand),
     Lab(lab::LabCommand),
     Load(load::LoadCommand),
+    Snapshot(snapshot::SnapshotCommand),
     Upstream(upstream::UpstreamCommand),
     Completions(completions::CompletionsCommand),
     Man(man::ManCommand),
@@ -77,6 +79,7 @@ pub fn run() -> ExitCode {
         Command::Certs(command) => command.run().map(|()| ExitCode::SUCCESS),
         Command::Lab(command) => command.run(),
         Command::Load(command) => command.run(),
+        Command::Snapshot(command) => command.run().map(|()| ExitCode::SUCCESS),
         Command::Upstream(command) => command.run().map(|()| ExitCode::SUCCESS),
         Command::Completions(command) => command.run().map(|()| ExitCode::SUCCESS),
         Command::Man(command) => command.run().map(|()| ExitCode::SUCCESS),

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::time::Duration;
 
 use super::admin_host::AdminHost;
 use super::error::ConfigError;
@@ -10,6 +11,10 @@ use super::section::Section;
 use super::source::NamedFiles;
 
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9900);
+
+const DEFAULT_DUMP_TIMEOUT: Duration = Duration::from_secs(60);
+const SHORTEST: Duration = Duration::from_millis(100);
+const LONGEST: Duration = Duration::from_secs(60 * 60);
 
 /// Where metrics, health and the live page are served.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +26,9 @@ pub struct AdminConfig {
     /// none. Default empty. Any other name is refused, so that no page of others reaches this server through a name
     /// that it makes resolve here. Takes effect at start.
     pub hosts: Vec<AdminHost>,
+    /// How long a client may take to read a heap snapshot or a heap profile; then its memory is freed and the next may ask.
+    /// Takes effect at start.
+    pub dump_timeout: Duration,
 }
 
 impl Default for AdminConfig {
@@ -28,6 +36,7 @@ impl Default for AdminConfig {
         Self {
             listen: DEFAULT_LISTEN,
             hosts: Vec::new(),
+            dump_timeout: DEFAULT_DUMP_TIMEOUT,
         }
     }
 }
@@ -49,16 +58,22 @@ impl AdminConfig {
         let config = Self {
             listen: section.address("listen", DEFAULT_LISTEN),
             hosts: read_hosts(&mut section),
+            dump_timeout: section.duration("dump_timeout", DEFAULT_DUMP_TIMEOUT, SHORTEST..=LONGEST),
         };
         section.finish();
         config
     }
 
     pub(super) fn print(&self, printer: &mut Printer) {
-        let Self { listen, hosts } = self;
+        let Self {
+            listen,
+            hosts,
+            dump_timeout,
+        } = self;
         printer.section("admin");
         printer.quoted("listen", listen);
         printer.list("hosts", hosts.iter().map(|host| quote(&host.to_string())));
+        printer.duration("dump_timeout", *dump_timeout);
     }
 }
 

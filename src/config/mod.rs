@@ -381,6 +381,7 @@ mod tests {
             admin: AdminConfig {
                 listen: "0.0.0.0:2".parse().unwrap(),
                 hosts: vec!["headpin.internal:9900".parse().unwrap()],
+                dump_timeout: seconds(7),
             },
             log: LogConfig {
                 format: LogFormat::Json,

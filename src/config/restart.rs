@@ -44,6 +44,7 @@ impl Config {
         let AdminConfig {
             listen: admin_listen,
             hosts,
+            dump_timeout,
         } = admin;
         let LogConfig { format, filter, access } = log;
         let differs = [
@@ -58,6 +59,7 @@ impl Config {
             ("slabs.tcp_capacity", *tcp_capacity != new.slabs.tcp_capacity),
             ("admin.listen", *admin_listen != new.admin.listen),
             ("admin.hosts", *hosts != new.admin.hosts),
+            ("admin.dump_timeout", *dump_timeout != new.admin.dump_timeout),
             ("log.format", *format != new.log.format),
             ("log.filter", *filter != new.log.filter),
             ("log.access", *access != new.log.access),

@@ -5,6 +5,7 @@ mod composition;
 mod kernel;
 mod limit;
 mod process;
+mod profile;
 #[cfg(target_os = "linux")]
 mod sockets;
 mod trend;
@@ -18,7 +19,8 @@ pub use allocator::{AllocatorNumbers, flush_thread_cache, give_back_soon};
 pub use composition::{Composition, SlabBytes};
 pub use kernel::{SocketMemory, TcpMemory};
 pub use limit::limit_bytes;
-pub use process::Resident;
+pub use process::{Resident, program_bytes};
+pub use profile::{ProfileError, heap_profile};
 pub use trend::{Extreme, LeakReport, Trend, TrendReport};
 
 /// Brings the memory series up to date; to be called before a scrape is encoded.

@@ -91,9 +91,40 @@ fn kibibytes(value: &str) -> u64 {
     number.and_then(|number| number.parse::<u64>().ok()).unwrap_or(0) * 1024
 }
 
+/// Resident pages of the program's own file, text and constants, in bytes; `None` where `/proc/self/smaps` is not.
+#[must_use]
+pub fn program_bytes() -> Option<u64> {
+    let program = fs::read_link("/proc/self/exe").ok()?;
+    let program = program.to_str()?.to_owned();
+    let maps = fs::read_to_string("/proc/self/smaps").ok()?;
+    let mut of_program = false;
+    let mut kibibytes = 0;
+    for line in maps.lines() {
+        let Some(rest) = line.strip_prefix("Rss:") else {
+            // A mapping begins with its addresses, in lower case; its fields with a capital.
+            if line.starts_with(|first: char| !first.is_ascii_uppercase()) {
+                of_program = line.ends_with(&program);
+            }
+            continue;
+        };
+        if of_program {
+            kibibytes += rest.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?;
+        }
+    }
+    Some(kibibytes * 1024)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_program_is_found_among_the_mappings() {
+        let program = program_bytes().expect("a mapping");
+        assert!(program > 1 << 16, "{program}");
+        assert!(Resident::read().is_some_and(|all| program < all.total));
+    }
 
     #[test]
     #[cfg(target_os = "linux")]

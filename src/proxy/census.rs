@@ -49,6 +49,8 @@ pub struct ConnectionReport {
     pub heads: Vec<HeadReport>,
     /// The slab of the slice that its HTTP stream remembers, if it does.
     pub last_slice: Option<SlabId>,
+    /// Its id in heap snapshots, once there was one with it; filled in by whoever keeps those ids.
+    pub snapshot_id: Option<u32>,
 }
 
 /// A held head.
@@ -125,12 +127,8 @@ impl ConnectionReport {
             heads: sides
                 .filter_map(|(side, head)| head.as_ref().map(|head| HeadReport::new(side, head)))
                 .collect(),
-            last_slice: record
-                .slot
-                .borrow()
-                .as_ref()
-                .and_then(|slot| slot.remembered())
-                .map(|(slab, _)| slab),
+            last_slice: record.slot().and_then(|slot| slot.remembered()).map(|place| place.slab),
+            snapshot_id: None,
         }
     }
 }
@@ -141,7 +139,7 @@ impl HeadReport {
             side,
             slab: head.slab_id(),
             bytes: head.bytes().len(),
-            slice_bytes: head.slice_len(),
+            slice_bytes: head.slice().len,
         }
     }
 }

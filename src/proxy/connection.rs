@@ -48,11 +48,9 @@ pub fn spawn_connection(
     let registration = worker.registry.register(peer, open, permit);
     let record = Rc::clone(&registration.record);
     record.claim(taken);
-    weighed::spawn(
-        worker,
-        &record,
-        serve_connection(Rc::clone(worker), socket, peer, registration),
-    );
+    let serving = serve_connection(Rc::clone(worker), socket, peer, registration);
+    worker.http_task_bytes.set(size_of_val(&serving));
+    weighed::spawn(worker, &record, serving);
 }
 
 /// Dropping it closes the connection and takes it out of the registry.
@@ -96,6 +94,7 @@ async fn handshake(
     };
     // The session is in the memory of the task and of the tunnel; it is claimed as TLS.
     registration.record.claim(-SlabStream::<TcpStream>::INLINE_BYTES);
+    registration.record.tls.set(stream.agreed());
     let metrics = &worker.shared.metrics;
     metrics.tls_handshakes_total[result].inc();
     metrics
@@ -114,7 +113,7 @@ async fn serve_http(
     let io = HeadIo::new(stream);
     let slot = io.slot();
     registration.record.phase.set(Phase::Http);
-    registration.record.slot.replace(Some(Rc::clone(&slot)));
+    registration.record.slot.set(Some(Rc::clone(&slot)));
     let exchange = Rc::new(Exchange {
         worker: Rc::clone(&worker),
         origin,

@@ -4,7 +4,9 @@ use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
 use super::census::WorkerCensus;
+use super::rows::{PAGE, RowsPage};
 use crate::labels::HeadPolicy;
+use crate::snapshot::{ConnectionRow, WorkerRows};
 
 /// What a worker can be asked for.
 #[derive(Debug)]
@@ -15,6 +17,17 @@ pub enum Command {
         policy: HeadPolicy,
         /// Answered with the number of heads that were released.
         done: oneshot::Sender<usize>,
+    },
+    /// Tell a part of the rows of a snapshot.
+    Rows {
+        /// Connections with an id above this one.
+        after: u64,
+        /// At most so many of them.
+        most: usize,
+        /// Whether paths are wanted.
+        details: bool,
+        /// Where to.
+        reply: oneshot::Sender<RowsPage>,
     },
     /// Tell about slabs and connections.
     Census {
@@ -88,6 +101,45 @@ impl Workers {
             ended += usize::from(answer.await.is_err());
         }
         ended
+    }
+
+    /// Asks one worker after the other for the rows of a snapshot. A worker with many connections is asked for some at a
+    /// time and serves its connections in between.
+    ///
+    /// # Errors
+    /// [`NoWorkers`] during the end of the process.
+    ///
+    /// # Cancel safety
+    /// Nothing changes by asking.
+    pub async fn rows(&self, details: bool) -> Result<Vec<WorkerRows>, NoWorkers> {
+        let mut all = Vec::with_capacity(self.0.len());
+        for (index, worker) in self.0.iter().enumerate() {
+            let (mut connections, mut pages) = (Vec::new(), 0);
+            let rest = loop {
+                let (reply, answer) = oneshot::channel();
+                let after = connections.last().map_or(0, |row: &ConnectionRow| row.serial);
+                let command = Command::Rows {
+                    after,
+                    most: PAGE,
+                    details,
+                    reply,
+                };
+                worker.send(command).map_err(|_| NoWorkers)?;
+                let page = answer.await.map_err(|_| NoWorkers)?;
+                pages += 1;
+                connections.extend(page.connections);
+                if let Some(rest) = page.rest {
+                    break rest;
+                }
+            };
+            all.push(WorkerRows {
+                index,
+                connections,
+                rest,
+                pages,
+            });
+        }
+        Ok(all)
     }
 
     /// All are asked before any answer is waited for.

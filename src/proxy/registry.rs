@@ -2,10 +2,13 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
+use std::ops::Bound;
 use std::rc::Rc;
 use std::task::{Context, Waker};
 
+use rustls::{CipherSuite, ProtocolVersion};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
@@ -50,26 +53,30 @@ pub(crate) struct Traffic {
 }
 
 /// What is known of a connection by others than itself: the registry's view of it.
-#[derive(Debug)]
 pub struct ConnectionRecord {
     pub(crate) id: u64,
     pub(crate) peer: SocketAddr,
     pub(crate) since: Instant,
     pub(crate) phase: Cell<Phase>,
     /// In the phase Http: the slice that a head would be cut from.
-    pub(crate) slot: RefCell<Option<Rc<HeadSlot>>>,
+    pub(crate) slot: Cell<Option<Rc<HeadSlot>>>,
     /// From the phase Tunnel on: the path of the upgrade request.
     path: OnceCell<Box<str>>,
-    /// In the phase Tunnel: the held heads, `None` if there are none.
+    /// The held heads, `None` if there are none: the upstream's from its 101 on, the downstream's from the tunnel on.
     pub(crate) heads: RefCell<Option<Box<Heads>>>,
     pub(crate) to_upstream: Traffic,
     pub(crate) to_downstream: Traffic,
+    /// In the phase Tunnel: bytes that wait to be written to the upstream, to the client, and within TLS.
+    pub(crate) pending: [Cell<u32>; 2],
+    pub(crate) tls_buffered: Cell<u32>,
+    /// What the handshake came to.
+    pub(crate) tls: Cell<Option<(ProtocolVersion, CipherSuite)>>,
     /// The worker's tick when something last moved.
     pub(crate) active: Cell<u32>,
     /// What is claimed for it, as the part of its phase, in bytes: all but its TLS session and what waits.
     claimed: Cell<i32>,
     order: Cell<Option<Order>>,
-    waker: RefCell<Option<Waker>>,
+    waker: Cell<Option<Waker>>,
 }
 
 impl ConnectionRecord {
@@ -120,28 +127,52 @@ impl ConnectionRecord {
             (None, _) | (Some(Order::Close(_)), Order::End(_)) => self.order.set(Some(order)),
             _ => return,
         }
-        if let Some(waker) = &*self.waker.borrow() {
+        if let Some(waker) = self.waker.take() {
             waker.wake_by_ref();
+            self.waker.set(Some(waker));
         }
     }
 
     /// The task to wake when an order is given.
     pub(crate) fn watch(&self, cx: &Context<'_>) {
-        let mut waker = self.waker.borrow_mut();
-        if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            *waker = Some(cx.waker().clone());
-        }
+        let waker = self.waker.take().filter(|waker| waker.will_wake(cx.waker()));
+        self.waker.set(Some(waker.unwrap_or_else(|| cx.waker().clone())));
+    }
+
+    /// In the phase Http: the slice that a head would be cut from.
+    pub(crate) fn slot(&self) -> Option<Rc<HeadSlot>> {
+        let slot = self.slot.take();
+        self.slot.set(slot.clone());
+        slot
+    }
+
+    /// Changes which heads are held.
+    pub(crate) fn hold(&self, change: impl FnOnce(&mut Heads)) {
+        let mut held = self.heads.borrow_mut();
+        let mut heads = held.take().map_or_else(Heads::default, |heads| *heads);
+        change(&mut heads);
+        *held = (heads.downstream.is_some() || heads.upstream.is_some()).then(|| Box::new(heads));
     }
 
     /// Lets go of everything that is held for `pin`; returns how many heads that were.
     fn release(&self) -> usize {
-        if let Some(slot) = &*self.slot.borrow() {
+        if let Some(slot) = self.slot() {
             slot.release();
         }
         let heads = self.heads.take();
         heads.map_or(0, |heads| {
             usize::from(heads.downstream.is_some()) + usize::from(heads.upstream.is_some())
         })
+    }
+}
+
+impl fmt::Debug for ConnectionRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectionRecord")
+            .field("id", &self.id)
+            .field("peer", &self.peer)
+            .field("phase", &self.phase)
+            .finish_non_exhaustive()
     }
 }
 
@@ -201,15 +232,18 @@ impl Registry {
                 peer,
                 since: Instant::now(),
                 phase: Cell::new(Phase::Handshake),
-                slot: RefCell::default(),
+                slot: Cell::default(),
                 path: OnceCell::new(),
                 heads: RefCell::default(),
                 to_upstream: Traffic::default(),
                 to_downstream: Traffic::default(),
+                pending: Default::default(),
+                tls_buffered: Cell::new(0),
+                tls: Cell::new(None),
                 active: Cell::new(0),
                 claimed: Cell::new(0),
                 order: Cell::new(None),
-                waker: RefCell::default(),
+                waker: Cell::default(),
             });
             self.records.borrow_mut().insert(id, Rc::clone(&record));
             record
@@ -228,6 +262,14 @@ impl Registry {
         for record in self.records.borrow().values() {
             each(record);
         }
+    }
+
+    /// Calls `each` for at most `most` connections with an id above `after`, in their order, and says whether there are more.
+    pub(crate) fn page(&self, after: u64, most: usize, mut each: impl FnMut(&ConnectionRecord)) -> bool {
+        let records = self.records.borrow();
+        let mut rest = records.range((Bound::Excluded(after), Bound::Unbounded));
+        rest.by_ref().take(most).for_each(|(_, record)| each(record));
+        rest.next().is_some()
     }
 
     /// Going to `copy`: releases every held head and remembered slice; returns how many heads were held.

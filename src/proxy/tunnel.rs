@@ -7,14 +7,14 @@ use std::task::{Context, Poll};
 
 use tokio::net::TcpStream;
 
-use super::registry::{Heads, Order, Registration};
+use super::registry::{Order, Registration};
 use super::relay::{Relay, RelayError};
 use super::upgrade::UpstreamHalf;
 use super::worker::WorkerContext;
 use crate::labels::{CloseReason, Direction};
 use crate::metrics::GaugeGuard;
 use crate::slab::{Head, SlabReader};
-use crate::tls::SlabStream;
+use crate::tls::{Session, SlabStream};
 use crate::upstream::UpstreamStream;
 
 /// What lives after the upgrade, as a task of its own.
@@ -50,15 +50,9 @@ impl Tunnel {
         } = upstream;
         let record = &registration.record;
         let to_upstream = Relay::new(Direction::ToUpstream, downstream_head.bytes().into(), &worker, record);
-        let to_downstream = Relay::new(Direction::ToDownstream, upstream_head.bytes().into(), &worker, record);
-        let heads = Heads {
-            downstream: downstream_head.into_held(),
-            upstream: upstream_head.into_held(),
-        };
-        if heads.downstream.is_some() || heads.upstream.is_some() {
-            record.heads.replace(Some(Box::new(heads)));
-        }
-        record.slot.replace(None);
+        let to_downstream = Relay::new(Direction::ToDownstream, upstream_head, &worker, record);
+        record.hold(|heads| heads.downstream = downstream_head.into_held());
+        record.slot.set(None);
         record.become_tunnel(path);
         record.active.set(worker.tick.get());
         if worker.draining.is_cancelled() {
@@ -124,6 +118,20 @@ impl Tunnel {
     }
 }
 
+impl Tunnel {
+    /// Bytes of this struct that are neither TLS nor relay.
+    pub(super) const OWN_BYTES: usize = size_of::<Self>() - size_of::<Session>() - 2 * size_of::<Relay>();
+
+    /// For the census, which does not reach into tasks.
+    fn tell_what_waits(&self) {
+        let record = &self.registration.record;
+        let bytes = |held: usize| u32::try_from(held).unwrap_or(u32::MAX);
+        record.pending[0].set(bytes(self.to_upstream.held()));
+        record.pending[1].set(bytes(self.to_downstream.held()));
+        record.tls_buffered.set(bytes(self.downstream.buffered()));
+    }
+}
+
 /// The first of the two sides that closes or ends is the cause.
 fn note(cause: &mut Option<CloseReason>, relay: &Relay, close: CloseReason, end: CloseReason) {
     if cause.is_none() {
@@ -154,7 +162,9 @@ impl Future for Tunnel {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         this.registration.record.watch(cx);
-        this.poll_relays(cx).map(|reason| this.cause = Some(reason))
+        let polled = this.poll_relays(cx).map(|reason| this.cause = Some(reason));
+        this.tell_what_waits();
+        polled
     }
 }
 

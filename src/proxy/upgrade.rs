@@ -25,15 +25,15 @@ use super::weighed;
 use super::worker::WorkerContext;
 use crate::labels::UpgradeResult;
 use crate::metrics::Metrics;
-use crate::slab::{Head, HeadIo, SlabReader};
+use crate::slab::{HeadIo, SlabReader};
 use crate::upstream::UpstreamStream;
 
 /// The upstream's half of a tunnel.
 #[derive(Debug)]
 pub(crate) struct UpstreamHalf {
     pub(crate) stream: SlabReader<UpstreamStream>,
-    /// What it sent behind its 101.
-    pub(crate) head: Head,
+    /// What it sent behind its 101, to be forwarded; if a slab is to be held for it, the connection's record does.
+    pub(crate) head: Box<[u8]>,
     /// Path of the upgrade request.
     pub(crate) path: Box<str>,
 }
@@ -81,7 +81,7 @@ async fn try_exchange<B: HttpBody>(
     let request = Request::from_parts(parts, Empty::<Bytes>::new());
 
     let stream = settings.dialer.dial().await?;
-    let io = HeadIo::new(SlabReader::new(stream, Rc::clone(&worker.slabs)));
+    let io = worker.slabs.watched(SlabReader::new(stream, Rc::clone(&worker.slabs)));
     // Every request on this connection asks for an upgrade, it is the only one.
     io.slot().keep();
     let limit = settings.config.upstream.response_timeout;
@@ -100,9 +100,10 @@ async fn try_exchange<B: HttpBody>(
     let (stream, head) = parts.io.into_inner().into_head(&parts.read_buf);
     let half = UpstreamHalf {
         stream,
-        head,
+        head: head.bytes().into(),
         path: path.path().into(),
     };
+    record.hold(|heads| heads.upstream = head.into_held());
     let mut response = response.map(|_| body::empty());
     headers::remove_hop_by_hop(response.headers_mut());
     response

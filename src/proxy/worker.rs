@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 use super::WorkerCensus;
 use super::control::Command;
 use super::registry::{Order, Phase, Registry};
+use super::rows;
 use super::settings::{Settings, Shared};
 use crate::labels::{CloseReason, HeadPolicy, RelayPolicy};
 use crate::memory;
@@ -52,6 +53,8 @@ pub struct WorkerContext {
     pub(crate) tick: Cell<u32>,
     /// Most connections that a sweep found since the last burst was over.
     most: Cell<usize>,
+    /// Size of the task that speaks HTTP, once there was one; it has no name to ask `size_of` for.
+    pub http_task_bytes: Cell<usize>,
     client: RefCell<Option<(u64, PooledClient)>>,
 }
 
@@ -77,6 +80,7 @@ impl WorkerContext {
             draining: CancellationToken::new(),
             tick: Cell::new(0),
             most: Cell::new(0),
+            http_task_bytes: Cell::new(0),
             client: RefCell::new(None),
             shared,
         })
@@ -107,6 +111,14 @@ impl WorkerContext {
                 };
                 // Whoever asked may have gone.
                 let _ = done.send(released);
+            }
+            Command::Rows {
+                after,
+                most,
+                details,
+                reply,
+            } => {
+                let _ = reply.send(rows::page(self, after, most, details));
             }
             Command::Census { reply } => {
                 let _ = reply.send(WorkerCensus::of(self));

@@ -40,6 +40,8 @@ pub struct SlabReport {
     pub head_bytes: usize,
     /// The connections that hold those heads; filled in by whoever knows the connections.
     pub pinned_by: Vec<u64>,
+    /// Its id in heap snapshots, once there was one with it; filled in by whoever keeps those ids.
+    pub snapshot_id: Option<u32>,
 }
 
 impl SlabReport {
@@ -60,6 +62,7 @@ impl SlabReport {
             heads: slab.heads.get(),
             head_bytes: slab.head_bytes.get(),
             pinned_by: Vec::new(),
+            snapshot_id: None,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::slice::{KeptSlice, SlabId, SlabSlice};
+use super::slice::{KeptSlice, SlabId, SlabSlice, SlicePlace};
 
 /// The bytes that were read past an upgrade request or past a 101.
 #[derive(Debug)]
@@ -75,10 +75,10 @@ impl HeldHead {
         self.slice.slab_id()
     }
 
-    /// Length in bytes of the slice that the head was cut from.
+    /// Where the slice lies that the head was cut from.
     #[must_use]
-    pub fn slice_len(&self) -> usize {
-        self.slice.len()
+    pub fn slice(&self) -> SlicePlace {
+        self.slice.place()
     }
 }
 

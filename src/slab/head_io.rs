@@ -10,7 +10,7 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::slice::KeptSlice;
-use super::{Head, HeldHead, SliceRead};
+use super::{Head, HeldHead, SlicePlace, SliceRead};
 use crate::labels::HeadPolicy;
 
 /// Delivers the slices of a [`SliceRead`] as plain bytes, and knows which slice a head would be cut from.
@@ -69,11 +69,11 @@ impl HeadSlot {
         self.begun.get()
     }
 
-    /// The slab that the remembered slice keeps, and the slice's length in bytes.
+    /// Where the remembered slice lies, if there is one.
     #[must_use]
-    pub fn remembered(&self) -> Option<(super::SlabId, usize)> {
+    pub fn remembered(&self) -> Option<SlicePlace> {
         match &*self.last.borrow() {
-            Last::Slice { slice, .. } => Some((slice.slab_id(), slice.len())),
+            Last::Slice { slice, .. } => Some(slice.place()),
             _ => None,
         }
     }

@@ -35,7 +35,7 @@ pub use head::{Head, HeldHead};
 pub use head_io::{HeadIo, HeadSlot};
 pub use pool::{Carving, PoolSettings, SlabPool};
 pub use read::{SlabReader, SliceRead};
-pub use slice::{SlabId, SlabSlice};
+pub use slice::{SlabId, SlabSlice, SlicePlace};
 pub use worker::WorkerSlabs;
 
 #[cfg(test)]

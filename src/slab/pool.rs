@@ -256,12 +256,11 @@ impl SlabPool {
             self.retire();
         }
         let current = self.current.get_or_insert_with(|| {
-            let slab = Rc::new(Slab::new(self.next_serial, Rc::clone(&self.shared)));
+            let memory = self.shared.take_or_allocate();
+            let base = memory.bytes.as_ptr().addr();
+            let slab = Rc::new(Slab::new(self.next_serial, base, Rc::clone(&self.shared)));
             self.next_serial += 1;
-            Current {
-                memory: self.shared.take_or_allocate(),
-                slab,
-            }
+            Current { memory, slab }
         });
         debug_assert!(current.memory.bytes.is_empty() && current.memory.bytes.capacity() >= least);
         let most = most.min(current.memory.bytes.capacity());

@@ -34,12 +34,25 @@ impl serde::Serialize for SlabId {
     }
 }
 
+/// Where a slice lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SlicePlace {
+    /// The slab that it keeps.
+    pub slab: SlabId,
+    /// Bytes from the slab's front.
+    pub offset: usize,
+    /// Its length in bytes.
+    pub len: usize,
+}
+
 /// One slab as the pool, its slices and the heads in it know it.
 ///
 /// Its strong count says how many slices are out: the pool's own reference, while it carves here, plus one for each.
 pub(super) struct Slab {
     pub(super) id: SlabId,
     pub(super) created: Instant,
+    /// Address of its first byte, for telling where in it a slice lies.
+    base: usize,
     /// `0 <= carved <= capacity`, in bytes from the front.
     pub(super) carved: Cell<usize>,
     /// Heads held in this slab, and the sum of their lengths in bytes.
@@ -51,7 +64,7 @@ pub(super) struct Slab {
 }
 
 impl Slab {
-    pub(super) fn new(serial: u64, shared: Rc<PoolShared>) -> Self {
+    pub(super) fn new(serial: u64, base: usize, shared: Rc<PoolShared>) -> Self {
         Self {
             id: SlabId {
                 class: shared.class,
@@ -59,6 +72,7 @@ impl Slab {
                 serial,
             },
             created: Instant::now(),
+            base,
             carved: Cell::new(0),
             heads: Cell::new(0),
             head_bytes: Cell::new(0),
@@ -145,6 +159,22 @@ impl SlabSlice {
     #[must_use]
     pub fn slab_id(&self) -> SlabId {
         self.slab.id
+    }
+
+    /// Where in the slab it begins, in bytes from the front.
+    #[must_use]
+    pub fn offset(&self) -> usize {
+        self.bytes.as_ptr().addr() - self.slab.base
+    }
+
+    /// Where it lies.
+    #[must_use]
+    pub fn place(&self) -> SlicePlace {
+        SlicePlace {
+            slab: self.slab_id(),
+            offset: self.offset(),
+            len: self.len(),
+        }
     }
 }
 

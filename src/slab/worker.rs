@@ -1,12 +1,13 @@
 //! The slabs of one worker: a pool a class, and the policy in force.
 
 use std::cell::{Cell, RefCell, RefMut};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
-use super::{PoolSettings, SlabPool, SlabReport};
+use super::{HeadIo, HeadSlot, PoolSettings, SlabPool, SlabReport, SlicePlace, SliceRead};
 use crate::config::SlabsConfig;
 use crate::labels::{HeadPolicy, SlabClass};
+use crate::ledger;
 use crate::metrics::{Metrics, WorkerCounters};
 
 /// Both pools of a worker. A connection reaches them through an `Rc`, for the length of a poll.
@@ -17,7 +18,12 @@ pub struct WorkerSlabs {
     policy: Cell<HeadPolicy>,
     /// Spares kept under `pin`. Under `copy` none is needed: the current slab rewinds.
     spares: usize,
+    /// What upstream connections remember while they speak HTTP; those that are gone are swept out.
+    upstream_slots: RefCell<Vec<Weak<HeadSlot>>>,
 }
+
+/// Room for this many costs less than making it again and again.
+const FEW_SLOTS: usize = 32;
 
 impl WorkerSlabs {
     /// Two empty pools.
@@ -42,6 +48,7 @@ impl WorkerSlabs {
             tcp: pool(SlabClass::Tcp, config.tcp_capacity.bytes()),
             policy: Cell::new(policy),
             spares: config.spares,
+            upstream_slots: RefCell::default(),
         };
         slabs.set_policy(policy);
         Rc::new(slabs)
@@ -53,7 +60,8 @@ impl WorkerSlabs {
         self.policy.get()
     }
 
-    /// Changes the policy for what is read from now on. Heads that are held stay held: their holders let them go.
+    /// Changes the policy for what is read from now on. Heads that are held, and slices that downstream connections
+    /// remember, stay: their holders let them go.
     pub fn set_policy(&self, policy: HeadPolicy) {
         self.policy.set(policy);
         let spares = match policy {
@@ -62,6 +70,10 @@ impl WorkerSlabs {
         };
         for class in SlabClass::ALL {
             self.pool(class).borrow().keep_spares(spares);
+        }
+        if policy == HeadPolicy::Copy {
+            let slots = self.upstream_slots.borrow();
+            slots.iter().filter_map(Weak::upgrade).for_each(|slot| slot.release());
         }
     }
 
@@ -79,12 +91,42 @@ impl WorkerSlabs {
         self.tls.borrow_mut().on_turnover(sample);
     }
 
-    /// Gives back what nothing is in; see [`SlabPool::sweep`].
+    /// `stream`, an upstream connection's, such that the census sees what it remembers while it speaks HTTP.
+    pub fn watched<S: SliceRead>(&self, stream: S) -> HeadIo<S> {
+        // No part of what the connection takes that asks for it: the slot's memory goes with the sweep.
+        let (io, _) = ledger::measure(|| {
+            let io = HeadIo::new(stream);
+            self.upstream_slots.borrow_mut().push(Rc::downgrade(&io.slot()));
+            io
+        });
+        io
+    }
+
+    /// Gives back what nothing is in, see [`SlabPool::sweep`], and forgets upstream connections that are gone or are
+    /// tunnels by now; to be called about once a second.
     pub fn sweep(&self) {
         let rewinds = self.policy() == HeadPolicy::Copy;
         for class in SlabClass::ALL {
             self.pool(class).borrow_mut().sweep(rewinds);
         }
+        let mut slots = self.upstream_slots.borrow_mut();
+        slots.retain(|slot| slot.strong_count() > 0);
+        let room = slots.len().max(FEW_SLOTS) * 2;
+        slots.shrink_to(room);
+    }
+
+    /// The slices that upstream connections remember.
+    #[must_use]
+    pub fn upstream_slices(&self) -> Vec<SlicePlace> {
+        let slots = self.upstream_slots.borrow();
+        let slots = slots.iter().filter_map(Weak::upgrade);
+        slots.filter_map(|slot| slot.remembered()).collect()
+    }
+
+    /// Size of each slab of `class`, in bytes.
+    #[must_use]
+    pub fn capacity(&self, class: SlabClass) -> usize {
+        self.pool(class).borrow().capacity()
     }
 
     /// Every live slab of the worker, spares left out.
@@ -99,10 +141,13 @@ impl WorkerSlabs {
     /// Slabs whose memory is kept for the next one; they are live, but nothing of them is in use.
     #[must_use]
     pub fn spares(&self) -> usize {
-        SlabClass::ALL
-            .iter()
-            .map(|class| self.pool(*class).borrow().spares())
-            .sum()
+        SlabClass::ALL.iter().map(|class| self.spares_of(*class)).sum()
+    }
+
+    /// Those of one class.
+    #[must_use]
+    pub fn spares_of(&self, class: SlabClass) -> usize {
+        self.pool(class).borrow().spares()
     }
 
     fn pool(&self, class: SlabClass) -> &RefCell<SlabPool> {

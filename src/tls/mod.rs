@@ -18,6 +18,7 @@ pub use development::{DEVELOPMENT_NAMES, DevelopmentCertificates};
 pub use error::HandshakeError;
 pub use good::{NotGood, is_good};
 pub use pem::{PemError, certificates as read_certificates};
+pub(crate) use session::Session;
 pub use stream::{SlabStream, TlsBuffers};
 
 #[cfg(any(test, fuzzing))]

@@ -123,6 +123,10 @@ impl Records {
         self.schedule.protocol_version()
     }
 
+    pub(super) fn suite(&self) -> rustls::CipherSuite {
+        self.schedule.negotiated_cipher_suite().suite()
+    }
+
     /// Opens every whole record of `bytes` in place, and says where the data is, also that which came before a fault.
     pub(super) fn receive(&mut self, bytes: &mut [u8]) -> (Opened, Result<(), Fault>) {
         let mut opened = Opened::default();

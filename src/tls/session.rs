@@ -6,7 +6,7 @@ use std::{fmt, mem};
 
 use rustls::server::ServerConnectionData;
 use rustls::unbuffered::{EncryptError, WriteTraffic};
-use rustls::{Error, HandshakeKind, ProtocolVersion, ServerConfig};
+use rustls::{CipherSuite, Error, HandshakeKind, ProtocolVersion, ServerConfig};
 
 use super::records::{Fault, MAX_PLAINTEXT, Opened, Records};
 use super::unbuffered::{RECORD_OVERHEAD, Unbuffered};
@@ -85,6 +85,15 @@ impl Session {
     /// How the handshake was done, once it is.
     pub(crate) fn kind(&self) -> Option<HandshakeKind> {
         self.kind
+    }
+
+    /// Version and cipher suite, once they are agreed on.
+    pub(crate) fn agreed(&self) -> Option<(ProtocolVersion, CipherSuite)> {
+        match &self.layer {
+            Layer::Rustls(rustls) => Some((rustls.protocol()?, rustls.suite()?)),
+            Layer::Records(records) => Some((records.protocol(), records.suite())),
+            Layer::Nobody => None,
+        }
     }
 
     pub(crate) fn protocol(&self) -> Option<ProtocolVersion> {

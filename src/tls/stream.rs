@@ -50,6 +50,13 @@ struct Scratch {
 }
 
 impl TlsBuffers {
+    /// Bytes of memory that this holds.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        let scratch = self.scratch.borrow();
+        size_of::<Self>() + scratch.incoming.len() + scratch.outgoing.capacity()
+    }
+
     /// Buffers for reads and writes of at most `chunk` bytes of ciphertext.
     #[must_use]
     pub fn new(slabs: Rc<WorkerSlabs>, chunk: usize) -> Rc<Self> {
@@ -146,6 +153,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> SlabStream<IO> {
     #[must_use]
     pub fn protocol(&self) -> Option<rustls::ProtocolVersion> {
         self.session.protocol()
+    }
+
+    /// Version and cipher suite, once they are agreed on.
+    #[must_use]
+    pub fn agreed(&self) -> Option<(rustls::ProtocolVersion, rustls::CipherSuite)> {
+        self.session.agreed()
     }
 
     /// Bytes of memory that this connection holds for a partial record and for a blocked write.

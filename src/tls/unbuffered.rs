@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus, WriteTraffic};
-use rustls::{ContentType, Error, HandshakeKind, ProtocolVersion, ServerConfig};
+use rustls::{CipherSuite, ContentType, Error, HandshakeKind, ProtocolVersion, ServerConfig};
 
 use super::records::{HEADER, MAX_CIPHERTEXT, Opened, record_len};
 
@@ -40,6 +40,10 @@ impl Unbuffered {
 
     pub(super) fn protocol(&self) -> Option<ProtocolVersion> {
         self.connection.protocol_version()
+    }
+
+    pub(super) fn suite(&self) -> Option<CipherSuite> {
+        Some(self.connection.negotiated_cipher_suite()?.suite())
     }
 
     pub(super) fn kind(&self) -> Option<HandshakeKind> {

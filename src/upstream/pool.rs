@@ -68,7 +68,7 @@ impl tower::Service<Uri> for DialingConnector {
         Box::pin(async move {
             let stream = dialer.dial().await?;
             let reader = SlabReader::new(stream, Rc::clone(&slabs));
-            Ok(PooledConnection(SendWrapper::new(TokioIo::new(HeadIo::new(reader)))))
+            Ok(PooledConnection(SendWrapper::new(TokioIo::new(slabs.watched(reader)))))
         })
     }
 }

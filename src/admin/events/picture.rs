@@ -149,6 +149,7 @@ mod tests {
             to_downstream_frames: 0,
             heads: Vec::new(),
             last_slice: None,
+            snapshot_id: None,
         }
     }
 

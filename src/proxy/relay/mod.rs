@@ -8,7 +8,6 @@
 mod pipe;
 mod queue;
 
-use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -16,13 +15,13 @@ use std::task::{Context, Poll, ready};
 use tokio::io::AsyncWrite;
 
 use self::pipe::Pipe;
-use self::queue::Queue;
+use self::queue::{Backlog, Queue};
 use super::frames::FrameFollower;
 use super::registry::ConnectionRecord;
 use super::worker::WorkerContext;
 use crate::labels::{Direction, RelayPolicy};
 use crate::slab::SliceRead;
-use crate::unsent::{Unsent, Waiting};
+use crate::unsent::Unsent;
 
 /// Close with code 1001, going away (RFC 6455 section 7.4.1), as a server sends it.
 const CLOSE_BY_SERVER: [u8; 4] = [0x88, 0x02, 0x03, 0xe9];
@@ -76,11 +75,7 @@ pub(super) struct Relay {
     /// What the writing side has not taken.
     blocked: Unsent,
     /// Behind `blocked`, under `queue` only.
-    #[expect(
-        clippy::box_collection,
-        reason = "a relay without a queue is to stay as small as it is"
-    )]
-    queued: Option<Box<VecDeque<Waiting>>>,
+    queued: Option<Box<Backlog>>,
     close: Close,
     /// Nothing more will be read.
     ended: bool,
@@ -115,6 +110,11 @@ impl Relay {
         if self.close == Close::No {
             self.close = Close::Wanted;
         }
+    }
+
+    /// Bytes of memory that wait to be written.
+    pub(super) fn held(&self) -> usize {
+        self.blocked.held() + self.queued.as_ref().map_or(0, |queued| queued.bytes())
     }
 
     /// Whether a Close frame has come from the side that is read.

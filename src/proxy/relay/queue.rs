@@ -1,5 +1,6 @@
 //! `relay_policy = "queue"`: a relay that cannot write reads on, as if `res.write` had never returned false.
 
+use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -7,6 +8,32 @@ use std::task::{Context, Poll};
 use tokio::io::AsyncWrite;
 
 use super::{Keeping, Relay, Sent};
+use crate::unsent::Waiting;
+
+/// What waits behind a blocked write; boxed, so that a relay without one stays small.
+#[derive(Debug, Default)]
+pub(super) struct Backlog {
+    pieces: VecDeque<Waiting>,
+    /// Sum of their lengths.
+    bytes: usize,
+}
+
+impl Backlog {
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn push(&mut self, piece: &[u8]) {
+        self.bytes += piece.len();
+        self.pieces.push_back(piece.into());
+    }
+
+    fn pop(&mut self) -> Option<Waiting> {
+        let next = self.pieces.pop_front()?;
+        self.bytes -= next.len();
+        Some(next)
+    }
+}
 
 /// All that was read waits, a piece for each read.
 #[derive(Debug)]
@@ -20,7 +47,7 @@ impl Keeping for Queue {
                 Poll::Ready(()) => {}
                 Poll::Pending => return Poll::Ready(Ok(Sent::NotAll)),
             }
-            let next = relay.queued.as_mut().and_then(|queued| queued.pop_front());
+            let next = relay.queued.as_mut().and_then(|queued| queued.pop());
             let Some(next) = next else {
                 relay.queued = None;
                 let flushed = Pin::new(to).poll_flush(cx)?;
@@ -33,7 +60,7 @@ impl Keeping for Queue {
     fn keep(relay: &mut Relay, rest: &[u8], close: &[u8]) {
         let pieces = [rest, close].into_iter().filter(|piece| !piece.is_empty());
         for piece in pieces {
-            relay.queued.get_or_insert_default().push_back(piece.into());
+            relay.queued.get_or_insert_default().push(piece);
         }
     }
 }

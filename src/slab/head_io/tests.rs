@@ -139,14 +139,14 @@ fn a_head_in_the_slice_of_its_request_is_held_wherever_delivery_stopped() {
                 left -= library.reads(left.min(delivered.div_ceil(pieces)));
             }
             library.slot.keep();
-            let (slab, slice_len) = library.slot.remembered().expect("its slice");
+            let place = library.slot.remembered().expect("its slice");
             library.parse(REQUEST.len());
 
             let (metrics, slabs) = (Arc::clone(&library.metrics), Rc::clone(&library.slabs));
             let head = held(library.into_head().1);
             assert_eq!(head.bytes(), HEAD);
-            assert_eq!((head.slab_id(), head.slice_len()), (slab, slice_len));
-            assert_eq!(slice_len, REQUEST.len() + HEAD.len());
+            assert_eq!(head.slice(), place);
+            assert_eq!(head.slice().len, REQUEST.len() + HEAD.len());
             assert_eq!(metrics.head_held_bytes[CLASS].get(), HEAD.len() as i64);
             drop(head);
             assert_eq!(metrics.heads_held[CLASS].get(), 0);
@@ -206,7 +206,7 @@ fn an_empty_head_keeps_its_slice_under_pin() {
     library.parse(REQUEST.len());
     let (metrics, slabs) = (Arc::clone(&library.metrics), Rc::clone(&library.slabs));
     let head = held(library.into_head().1);
-    assert_eq!((head.bytes(), head.slice_len()), (&b""[..], REQUEST.len()));
+    assert_eq!((head.bytes(), head.slice().len), (&b""[..], REQUEST.len()));
     assert_eq!(metrics.heads_held[CLASS].get(), 1);
     assert_eq!(metrics.head_held_bytes[CLASS].get(), 0);
 
@@ -239,7 +239,7 @@ fn a_slice_that_is_kept_stays_when_a_probe_brings_nothing() {
     // The end brings nothing either.
     assert_eq!(library.reads(100), 0);
     library.parse(REQUEST.len());
-    assert_eq!(held(library.into_head().1).slice_len(), REQUEST.len());
+    assert_eq!(held(library.into_head().1).slice().len, REQUEST.len());
 }
 
 #[test]
@@ -258,11 +258,11 @@ fn a_probe_that_brings_data_puts_it_in_place_of_the_slice_that_was_kept() {
     library.slot.keep();
     assert!(library.read(100).is_pending());
     library.reads(3);
-    assert_eq!(library.slot.remembered().map(|(_, len)| len), Some(HEAD.len()));
+    assert_eq!(library.slot.remembered().map(|place| place.len), Some(HEAD.len()));
     assert_eq!(library.slices(), 1);
     library.parse(REQUEST.len());
     let head = held(library.into_head().1);
-    assert_eq!((head.bytes(), head.slice_len()), (HEAD, HEAD.len()));
+    assert_eq!((head.bytes(), head.slice().len), (HEAD, HEAD.len()));
 }
 
 #[test]
@@ -326,7 +326,7 @@ fn a_flip_to_pin_before_the_head_is_taken_carves_it_anew() {
         library.slabs.set_policy(HeadPolicy::Pin);
         library.parse(REQUEST.len());
         let head = held(library.into_head().1);
-        assert_eq!((head.bytes(), head.slice_len()), (HEAD, HEAD.len()));
+        assert_eq!((head.bytes(), head.slice().len), (HEAD, HEAD.len()));
     }
 }
 
@@ -342,7 +342,7 @@ fn the_head_of_a_pipelined_request_is_carved_anew() {
     library.parse(REQUEST.len());
     let metrics = Arc::clone(&library.metrics);
     let head = held(library.into_head().1);
-    assert_eq!((head.bytes(), head.slice_len()), (HEAD, HEAD.len()));
+    assert_eq!((head.bytes(), head.slice().len), (HEAD, HEAD.len()));
     assert_eq!(metrics.heads_held[CLASS].get(), 1);
 }
 

@@ -44,9 +44,13 @@ def python_with_websockets(here, build):
 
 
 def node_modules_with_ws(here, build):
-    """The `node_modules` folder that has package-lock.json installed."""
+    """The `node_modules` folder that has ws installed."""
+    return node_modules_of(here, build / "node", "ws for Node")
+
+
+def node_modules_of(here, place, what):
+    """The `node_modules` folder in `place` that has the package-lock.json of `here` installed."""
     wanted = [here / "package.json", here / "package-lock.json"]
-    place = build / "node"
     mark = place / "installed"
     fingerprint = _fingerprint(*wanted)
     if not (mark.exists() and mark.read_text() == fingerprint):
@@ -54,6 +58,6 @@ def node_modules_with_ws(here, build):
         place.mkdir(parents=True)
         for file in wanted:
             shutil.copy(file, place)
-        _install("ws for Node", ["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"], place)
+        _install(what, ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], place)
         mark.write_text(fingerprint)
     return place / "node_modules"

@@ -31,6 +31,16 @@ impl Proxy {
     }
 
     pub fn with_servers(servers: &[String], policy: HeadPolicy, settings: &str) -> Self {
+        Self::with_toml(&toml(servers, policy, settings))
+    }
+
+    /// With further keys of the table `admin`.
+    pub fn with_admin(origin: &Origin, policy: HeadPolicy, settings: &str, admin: &str) -> Self {
+        let servers = [format!("http://{}", origin.address)];
+        Self::with_toml(&(toml(&servers, policy, settings) + admin))
+    }
+
+    fn with_toml(text: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let made = certificates();
         std::fs::write(folder.path().join("leaf.pem"), &made.leaf).unwrap();
@@ -41,7 +51,6 @@ impl Proxy {
             roots.add(certificate.unwrap()).unwrap();
         }
         let path = folder.path().join("headpin.toml");
-        let text = toml(servers, policy, settings);
         std::fs::File::create(&path)
             .unwrap()
             .write_all(text.as_bytes())
