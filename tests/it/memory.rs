@@ -200,7 +200,8 @@ async fn the_parts_are_the_resident_set_in_four_states_and_it_comes_back() {
 
     drop(pinning);
     proxy.set_policy("copy").await;
-    let most = warm["resident_bytes"].as_f64().unwrap() * 1.1;
+    // With few tunnels one dirty page more or less counts: `bench/memory` holds 10 % with many.
+    let most = warm["resident_bytes"].as_f64().unwrap() * 1.2;
     let memory = proxy
         .until(|memory| all_gone(memory) && memory["resident_bytes"].as_f64().unwrap() <= most)
         .await;
