@@ -25,6 +25,7 @@
 mod census;
 mod head;
 mod head_io;
+mod memory;
 mod pool;
 mod read;
 mod slice;

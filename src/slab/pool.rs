@@ -10,9 +10,9 @@ use bytes::buf::Limit;
 use bytes::{Buf, BufMut, BytesMut};
 
 use super::census::SlabReport;
+use super::memory::SlabMemory;
 use super::slice::{Slab, SlabSlice};
-use crate::labels::{MemoryPart, SlabClass};
-use crate::ledger;
+use crate::labels::SlabClass;
 use crate::metrics::{Metrics, WorkerCounters};
 
 /// What a pool is made from.
@@ -51,7 +51,7 @@ impl PoolShared {
 
     fn take_or_allocate(&self) -> SlabMemory {
         if let Some(mut spare) = self.spares.borrow_mut().pop() {
-            let reclaimed = restart(&mut spare.bytes, self.capacity);
+            let reclaimed = spare.restart(self.capacity);
             debug_assert!(reclaimed, "no slice of a spare is out");
             return spare;
         }
@@ -110,55 +110,6 @@ impl PoolShared {
 const QUIET_SWEEPS: u32 = 2;
 /// Written bytes of a slab that are not worth a new one.
 const FEW_BYTES: usize = 64 * 1024;
-
-/// Starts `memory` at its front again; false if a slice of it is still out.
-fn restart(memory: &mut BytesMut, capacity: usize) -> bool {
-    memory.clear();
-    memory.try_reclaim(capacity)
-}
-
-/// The memory of a slab, and how much of it was ever written: the rest is only address space.
-///
-/// The pages that were written are claimed as the part `slabs`. They stay resident when the slab rewinds.
-pub(super) struct SlabMemory {
-    bytes: BytesMut,
-    /// From the front, in whole pages; `<= capacity`, but for the last page.
-    touched: usize,
-}
-
-/// What the kernel gives memory in, as far as this accounts for it.
-const PAGE: usize = 4096;
-
-impl SlabMemory {
-    fn new(capacity: usize) -> Self {
-        // No part of what the connection takes that happens to read first.
-        let (bytes, _) = ledger::measure(|| BytesMut::with_capacity(capacity));
-        Self { bytes, touched: 0 }
-    }
-
-    /// Everything in front of `end` was written.
-    #[inline]
-    fn touch(&mut self, end: usize) {
-        if end > self.touched {
-            self.touch_more(end);
-        }
-    }
-
-    #[cold]
-    fn touch_more(&mut self, end: usize) {
-        let touched = end.next_multiple_of(PAGE);
-        ledger::claim(MemoryPart::Slabs, (touched - self.touched) as i64);
-        self.touched = touched;
-    }
-}
-
-impl Drop for SlabMemory {
-    fn drop(&mut self) {
-        ledger::claim(MemoryPart::Slabs, -(self.touched as i64));
-        let bytes = std::mem::take(&mut self.bytes);
-        ledger::measure(|| drop(bytes));
-    }
-}
 
 struct Current {
     memory: SlabMemory,
@@ -277,7 +228,7 @@ impl SlabPool {
         if Rc::strong_count(&current.slab) > 1 {
             return false;
         }
-        let restarted = restart(&mut current.memory.bytes, self.shared.capacity);
+        let restarted = current.memory.restart(self.shared.capacity);
         debug_assert!(restarted, "without slices the memory has one owner");
         current.slab.carved.set(0);
         restarted
@@ -302,7 +253,7 @@ impl SlabPool {
             (false, true) => self.shared.capacity / 4,
             (false, false) => return,
         };
-        let in_vain = |current: &mut Current| Rc::strong_count(&current.slab) == 1 && current.memory.touched > most;
+        let in_vain = |current: &mut Current| Rc::strong_count(&current.slab) == 1 && current.memory.touched() > most;
         if self.current.take_if(in_vain).is_some() {
             self.shared.freed(1);
         }

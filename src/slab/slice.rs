@@ -8,7 +8,8 @@ use std::rc::Rc;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::pool::{PoolShared, SlabMemory};
+use super::memory::SlabMemory;
+use super::pool::PoolShared;
 use crate::labels::SlabClass;
 
 /// Names a slab for as long as the process runs.

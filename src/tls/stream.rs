@@ -54,7 +54,7 @@ impl TlsBuffers {
     #[must_use]
     pub fn memory(&self) -> usize {
         let scratch = self.scratch.borrow();
-        size_of::<Self>() + scratch.incoming.len() + scratch.outgoing.capacity()
+        size_of::<Self>() + scratch.incoming.capacity() + scratch.outgoing.capacity()
     }
 
     /// Buffers for reads and writes of at most `chunk` bytes of ciphertext.
