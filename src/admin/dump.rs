@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use super::routes::problem;
+use super::problem::problem;
 use crate::labels::DumpKind;
 use crate::metrics::Metrics;
 use crate::snapshot::Ids;

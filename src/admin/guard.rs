@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
-use super::routes::problem;
+use super::problem::problem;
 use crate::config::AdminHost;
 
 /// Reads without effects and without secrets, asked for by names that nobody wants to list: scrapes and probes.

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use tokio::task::spawn_blocking;
 
 use super::AdminState;
-use super::routes::problem;
+use super::problem::problem;
 use crate::memory::{self, ProfileError};
 
 pub(super) async fn heap_profile(State(state): State<AdminState>) -> Response {

@@ -8,7 +8,7 @@ use prometheus::TextEncoder;
 use serde_json::{Value, json};
 
 use super::AdminState;
-use super::routes::problem;
+use super::problem::problem;
 use crate::memory;
 use crate::proxy::{ConnectionReport, NoWorkers, Phase, WorkerCensus};
 use crate::slab::SlabReport;

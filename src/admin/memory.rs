@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::AdminState;
-use super::routes::problem;
+use super::problem::problem;
 use crate::labels::MemoryPart;
 use crate::memory::{Composition, SlabBytes, SocketMemory, TcpMemory};
 

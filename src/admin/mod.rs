@@ -24,6 +24,7 @@ mod inspect;
 mod memory;
 mod page;
 mod probes;
+mod problem;
 mod routes;
 mod snapshot;
 mod steer;

@@ -4,24 +4,16 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, http::header};
-use serde_json::json;
 
 use super::events::{self, Entrance};
 use super::guard::guard;
+use super::problem::problem;
+use super::steer::MAX_BODY_BYTES;
 use super::{AdminState, heap_profile, inspect, memory, page, probes, snapshot, steer};
-
-/// Most that a body may have; the largest that means something has 23 bytes.
-pub(super) const MAX_BODY_BYTES: usize = 4096;
-
-/// Body of an error: what is wrong and what to do.
-pub(super) fn problem(status: StatusCode, error: impl Into<String>) -> Response {
-    (status, Json(json!({ "error": error.into() }))).into_response()
-}
 
 pub(super) fn router(state: AdminState, entrance: Entrance) -> Router {
     Router::new()

@@ -9,7 +9,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
 use super::AdminState;
-use super::routes::problem;
+use super::problem::problem;
 use crate::snapshot::{Census, DETAILED, Odds, Overhead, Snapshot};
 
 pub(super) async fn snapshot(State(state): State<AdminState>) -> Response {

@@ -10,10 +10,12 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::AdminState;
-use super::routes::{MAX_BODY_BYTES, problem};
+use super::problem::problem;
 use crate::labels::HeadPolicy;
 use crate::proxy::{LifePhase, NoWorkers, ReloadError};
 
+/// Most that a body may have; the largest that means something has 23 bytes.
+pub(super) const MAX_BODY_BYTES: usize = 4096;
 /// For error messages.
 const ACCEPTED: &str = r#"the body must be {"head_policy": "copy"} or {"head_policy": "pin"}"#;
 

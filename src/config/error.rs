@@ -4,8 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::line::line_of;
 use super::obstacle::remedy;
-use super::source::line_of;
 
 /// Why a configuration file was not taken. All but [`Read`](Self::Read) are the file author's to mend.
 #[derive(Debug, thiserror::Error)]

@@ -15,6 +15,7 @@ mod byte_size;
 mod error;
 mod http;
 mod human_duration;
+mod line;
 mod log;
 mod obstacle;
 mod printer;

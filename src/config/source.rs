@@ -9,6 +9,7 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::error::{ConfigError, Fault};
+use super::line::line_of;
 use super::obstacle::remedy;
 
 /// Longest value that a fault repeats, in characters; the rest is on the line that it names.
@@ -144,11 +145,6 @@ impl<'t> Source<'t> {
     }
 }
 
-/// The line, from 1, of a byte of `text`.
-pub(super) fn line_of(text: &str, at: usize) -> usize {
-    1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count()
-}
-
 fn cannot_open(path: &Path) -> Option<String> {
     match path.metadata() {
         // Opening a named pipe would wait for a writer, so what is no file is not opened.
@@ -172,13 +168,6 @@ fn shorten(written: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn lines_are_counted_from_one() {
-        let text = "a\nb\r\nc";
-        assert_eq!((line_of(text, 0), line_of(text, 2), line_of(text, 5)), (1, 2, 3));
-        assert_eq!(line_of(text, usize::MAX), 3);
-    }
 
     #[test]
     fn a_long_value_is_shown_on_one_line_and_cut() {

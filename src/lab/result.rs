@@ -9,6 +9,11 @@ use super::observe::Sample;
 use super::spread::Spread;
 use super::traffic::Done;
 
+/// The unit of what a tunnel costs, in the facts of `idle`.
+pub(super) const PER_TUNNEL: &str = "bytes per tunnel";
+/// When `idle` weighs a tunnel: with all open and quiet, and quiet again after the push.
+pub(super) const PHASES: [&str; 2] = ["idle", "after the push"];
+
 /// All of one experiment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LabResult {

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::result::{Fact, LabResult};
-use super::verdict::{Costs, PER_TUNNEL, costs};
+use super::result::{Fact, LabResult, PER_TUNNEL};
+use super::verdict::{Costs, costs};
 use super::words::{medians, number, range, spread};
 
 /// The outcome, for people.

@@ -25,7 +25,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use super::routes::problem;
+use super::problem::problem;
 
 pub(super) use produce::produce;
 

@@ -11,14 +11,11 @@ use super::{HEAD_POLICIES, Lab};
 use crate::lab::account::Account;
 use crate::lab::client::{Clients, Wire};
 use crate::lab::observe::{Observer, ask};
-use crate::lab::result::{Fact, Run};
+use crate::lab::result::{Fact, PER_TUNNEL, PHASES, Run};
 use crate::lab::scenario::Idle;
 use crate::lab::traffic::OPENING;
-use crate::lab::verdict::PER_TUNNEL;
 use crate::labels::HeadPolicy;
 
-/// When a tunnel is weighed: with all open and quiet, and quiet again after the push.
-pub(in crate::lab) const PHASES: [&str; 2] = ["idle", "after the push"];
 /// The client id that all tunnels subscribe to, so that one message reaches each.
 const CLIENT: &str = "lab";
 /// How long all messages together may take to arrive.

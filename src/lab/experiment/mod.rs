@@ -7,7 +7,7 @@
 //! ```
 
 mod files;
-pub(super) mod idle;
+mod idle;
 mod slow;
 mod traffic;
 

@@ -42,10 +42,10 @@ mod tls;
 mod tunnel;
 mod upload;
 mod verify;
+mod warning;
 mod watch;
 mod ws;
 
-pub use doubt::{Limit, Warning};
 pub use fault::{Fault, FaultKind, LoadError};
 pub use live::{Glance, Live, Phase};
 pub use plan::{Carrier, Greet, Plan, Resume, Trust, Unit, Until, Work};
@@ -55,3 +55,4 @@ pub use report::{Connections, Generator, Process, Rate, Report};
 pub use run::Run;
 pub use stats::{Seen, Spread};
 pub use target::{Sources, Target};
+pub use warning::{Limit, Warning};

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::doubt::Warning;
 use super::fault::FaultKind;
 use super::plan::{Unit, Work};
 use super::process::ProcessSample;
 use super::stats::{Seen, Spread};
 use super::target::Target;
+use super::warning::Warning;
 
 /// What a run found.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::escaped;
-use crate::lab::result::{Fact, LabResult};
-use crate::lab::verdict::{Costs, PER_TUNNEL, costs};
+use crate::lab::result::{Fact, LabResult, PER_TUNNEL};
+use crate::lab::verdict::{Costs, costs};
 use crate::lab::words::{number, spread};
 
 pub(super) fn section(page: &mut String, result: &LabResult) -> anyhow::Result<()> {

@@ -1,12 +1,8 @@
 //! `idle`: what a tunnel costs, by part.
 
 use super::{Findings, Repetition};
-use crate::lab::experiment::idle::PHASES;
-use crate::lab::result::{Fact, LabResult};
+use crate::lab::result::{Fact, LabResult, PHASES};
 use crate::lab::units::format_bytes;
-
-/// The unit of what a tunnel costs.
-pub(in crate::lab) const PER_TUNNEL: &str = "bytes per tunnel";
 
 pub(super) fn judge(runs: &Repetition<'_>) -> Findings {
     let mut found = Findings {

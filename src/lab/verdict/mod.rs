@@ -12,7 +12,7 @@ mod idle;
 mod trend;
 mod uploads;
 
-pub(super) use idle::{Costs, PER_TUNNEL, costs};
+pub(super) use idle::{Costs, costs};
 
 use super::fit::Line;
 use super::observe::Sample;
