@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use super::graph::{EdgeKind, NodeIndex, NodeKind};
-use super::model::{Builder, Key, Slabs, number};
+use super::ids::Key;
+use super::model::{Builder, Slabs, number};
 use super::rows::{ConnectionRow, HeadRow, Sizes, TlsRow, WorkerRest};
 use crate::slab::SlicePlace;
 

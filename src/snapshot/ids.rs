@@ -1,7 +1,8 @@
 //! Ids that objects keep from one snapshot to the next.
 
-use super::model::Key;
-use crate::slab::SlabId;
+use super::overhead::Part;
+use crate::labels::SlabClass;
+use crate::slab::{SlabId, SlicePlace};
 
 /// The root's id.
 pub(super) const ROOT: u32 = 1;
@@ -11,6 +12,21 @@ const FIRST: u32 = 3;
 const LAST: u32 = 1 << 31;
 /// Objects of one connection; each has its place, so that one entry is enough for all of them.
 pub(super) const PARTS: u32 = 8;
+
+/// Who an id belongs to, connections and their parts left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Key {
+    Process,
+    Overhead,
+    Part(Part, usize),
+    Worker(usize),
+    Registry(usize),
+    Upstreams(usize),
+    Pool(usize, SlabClass),
+    Slab(SlabId),
+    Spare(usize, SlabClass, usize),
+    Slice(SlicePlace),
+}
 
 /// Which object has which id.
 ///

@@ -3,29 +3,14 @@
 use std::collections::HashMap;
 
 use super::graph::{EdgeKind, Graph, MOST, NodeIndex, NodeKind};
-use super::ids::{Giving, Ids, ROOT};
+use super::ids::{Giving, Ids, Key, ROOT};
 use super::overhead::{Overhead, Part};
 use super::rows::{WorkerRest, WorkerRows};
 use crate::labels::{HeadPolicy, SlabClass};
-use crate::slab::{SlabId, SlabReport, SlabState, SlicePlace};
+use crate::slab::{SlabId, SlabReport, SlabState};
 
 /// Up to so many connections each of them has properties; above, only the edge that leads to it tells serial and peer.
 pub const DETAILED: usize = 10_000;
-
-/// Who an id belongs to, connections and their parts left out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Key {
-    Process,
-    Overhead,
-    Part(Part, usize),
-    Worker(usize),
-    Registry(usize),
-    Upstreams(usize),
-    Pool(usize, SlabClass),
-    Slab(SlabId),
-    Spare(usize, SlabClass, usize),
-    Slice(SlicePlace),
-}
 
 /// What a snapshot is made from.
 #[derive(Debug)]

@@ -22,6 +22,7 @@ mod fault;
 mod head;
 mod http;
 mod idle;
+mod kept_alive;
 mod lanes;
 mod limits;
 mod live;

@@ -7,7 +7,8 @@ use tokio::time::{Instant, timeout};
 
 use super::client::Client;
 use super::fault::Fault;
-use super::http::{self, Head, KeptAlive};
+use super::http::{self, Head};
+use super::kept_alive::KeptAlive;
 use super::message::Message;
 use super::plan::Carrier;
 use super::seat::{Seat, Shared};
