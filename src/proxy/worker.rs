@@ -8,10 +8,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::WorkerCensus;
-use super::control::Command;
 use super::registry::{Order, Phase, Registry};
-use super::rows;
 use super::settings::{Settings, Shared};
 use crate::labels::{CloseReason, HeadPolicy, RelayPolicy};
 use crate::memory;
@@ -96,35 +93,6 @@ impl WorkerContext {
                 let made = pooled_client(&settings.config.upstream, dialer, Rc::clone(&self.slabs));
                 *client = Some((settings.generation, made.clone()));
                 made
-            }
-        }
-    }
-
-    /// Does what another thread asks for. Returns at once.
-    pub fn obey(&self, command: Command) {
-        match command {
-            Command::SetPolicy { policy, done } => {
-                self.slabs.set_policy(policy);
-                let released = match policy {
-                    HeadPolicy::Copy => self.registry.release_heads(),
-                    HeadPolicy::Pin => 0,
-                };
-                // Whoever asked may have gone.
-                let _ = done.send(released);
-            }
-            Command::Rows {
-                after,
-                most,
-                details,
-                reply,
-            } => {
-                let _ = reply.send(rows::page(self, after, most, details));
-            }
-            Command::Census { reply } => {
-                let _ = reply.send(WorkerCensus::of(self));
-            }
-            Command::Ping { reply } => {
-                let _ = reply.send(());
             }
         }
     }

@@ -14,7 +14,7 @@ use super::accept::accept;
 use crate::labels::HeadPolicy;
 use crate::ledger::Ledgers;
 use crate::memory::Trend;
-use crate::proxy::{Command, Life, LifePhase, Shared, TICK, WorkerContext, WorkerHandle};
+use crate::proxy::{Command, Life, LifePhase, Shared, TICK, WorkerContext, WorkerHandle, obey};
 
 /// What a worker is started with.
 #[derive(Debug)]
@@ -120,7 +120,7 @@ async fn run(settings: WorkerSettings, mut commands: mpsc::UnboundedReceiver<Com
     loop {
         tokio::select! {
             () = &mut draining => break,
-            command = commands.recv() => obey(&worker, command),
+            Some(command) = commands.recv() => obey(&worker, command),
             _ = ticks.tick() => worker.sweep(),
         }
     }
@@ -136,7 +136,7 @@ async fn run(settings: WorkerSettings, mut commands: mpsc::UnboundedReceiver<Com
             () = &mut empty => return 0,
             () = &mut ending => break,
             () = &mut deadline => break,
-            command = commands.recv() => obey(&worker, command),
+            Some(command) = commands.recv() => obey(&worker, command),
             _ = ticks.tick() => worker.sweep(),
         }
     }
@@ -144,10 +144,4 @@ async fn run(settings: WorkerSettings, mut commands: mpsc::UnboundedReceiver<Com
     // Tunnels end in the next poll and say so in the log; whatever else there is ends with the runtime.
     tokio::task::yield_now().await;
     abandoned
-}
-
-fn obey(worker: &WorkerContext, command: Option<Command>) {
-    if let Some(command) = command {
-        worker.obey(command);
-    }
 }
