@@ -28,6 +28,7 @@ mod head_io;
 mod memory;
 mod pool;
 mod read;
+mod shared;
 mod slice;
 mod worker;
 

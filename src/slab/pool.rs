@@ -1,6 +1,5 @@
 //! The pool: carve, retire, rewind, free.
 
-use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::ops::Range;
 use std::rc::{Rc, Weak};
@@ -11,6 +10,7 @@ use bytes::{Buf, BufMut, BytesMut};
 
 use super::census::SlabReport;
 use super::memory::SlabMemory;
+use super::shared::PoolShared;
 use super::slice::{Slab, SlabSlice};
 use crate::labels::SlabClass;
 use crate::metrics::{Metrics, WorkerCounters};
@@ -24,86 +24,6 @@ pub struct PoolSettings {
     pub worker: usize,
     /// Size of each slab, in bytes.
     pub capacity: usize,
-}
-
-/// What outlives the pool while slices are out.
-pub(super) struct PoolShared {
-    pub(super) class: SlabClass,
-    pub(super) worker: usize,
-    capacity: usize,
-    metrics: Arc<Metrics>,
-    /// Memory of freed slabs, kept for the next; `spares.len() <= spare_limit`.
-    spares: RefCell<Vec<SlabMemory>>,
-    spare_limit: Cell<usize>,
-}
-
-impl PoolShared {
-    /// Takes the memory of a slab that no slice is left of.
-    pub(super) fn give_back(&self, memory: SlabMemory) {
-        let mut spares = self.spares.borrow_mut();
-        if spares.len() < self.spare_limit.get() {
-            spares.push(memory);
-        } else {
-            drop(memory);
-            self.freed(1);
-        }
-    }
-
-    fn take_or_allocate(&self) -> SlabMemory {
-        if let Some(mut spare) = self.spares.borrow_mut().pop() {
-            let reclaimed = spare.restart(self.capacity);
-            debug_assert!(reclaimed, "no slice of a spare is out");
-            return spare;
-        }
-        self.metrics.slabs_created_total[self.class].inc();
-        self.metrics.slabs_live[self.class].inc();
-        self.metrics.slab_live_bytes[self.class].add(self.bytes());
-        SlabMemory::new(self.capacity)
-    }
-
-    fn freed(&self, slabs: usize) {
-        for _ in 0..slabs {
-            self.metrics.slabs_freed_total[self.class].inc();
-            self.metrics.slabs_live[self.class].dec();
-            self.metrics.slab_live_bytes[self.class].sub(self.bytes());
-        }
-    }
-
-    pub(super) fn pinned_changed(&self, by: i64) {
-        self.metrics.slabs_pinned[self.class].add(by);
-        self.metrics.slab_pinned_bytes[self.class].add(by * self.bytes());
-    }
-
-    pub(super) fn heads_changed(&self, by: i64, len: usize) {
-        self.metrics.heads_held[self.class].add(by);
-        self.metrics.head_held_bytes[self.class].add(by * i64::try_from(len).expect("a head is smaller than a slab"));
-    }
-
-    pub(super) fn used_changed(&self, by: i64) {
-        self.metrics.slab_used_bytes[self.class].add(by);
-    }
-
-    fn bytes(&self) -> i64 {
-        i64::try_from(self.capacity).expect("capacities are below 1 GiB")
-    }
-
-    fn trim(&self, limit: usize) {
-        self.spare_limit.set(limit);
-        self.free_surplus(limit);
-    }
-
-    fn free_spares(&self) {
-        self.free_surplus(0);
-    }
-
-    fn free_surplus(&self, limit: usize) {
-        let mut spares = self.spares.borrow_mut();
-        let surplus = spares.len().saturating_sub(limit);
-        spares.truncate(limit);
-        spares.shrink_to_fit();
-        drop(spares);
-        self.freed(surplus);
-    }
 }
 
 /// So many sweeps without a read are a pause of the traffic.
@@ -143,16 +63,8 @@ impl SlabPool {
             worker,
             capacity,
         } = settings;
-        let shared = PoolShared {
-            class,
-            worker,
-            capacity,
-            metrics,
-            spares: RefCell::default(),
-            spare_limit: Cell::new(0),
-        };
         Self {
-            shared: Rc::new(shared),
+            shared: Rc::new(PoolShared::new(class, worker, capacity, metrics)),
             current: None,
             retired: Vec::new(),
             next_serial: 0,
@@ -272,7 +184,7 @@ impl SlabPool {
     /// Slabs kept for the next one.
     #[must_use]
     pub fn spares(&self) -> usize {
-        self.shared.spares.borrow().len()
+        self.shared.spares()
     }
 
     fn count(&mut self, carved: usize) {

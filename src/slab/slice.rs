@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::memory::SlabMemory;
-use super::pool::PoolShared;
+use super::shared::PoolShared;
 use crate::labels::SlabClass;
 
 /// Names a slab for as long as the process runs.
