@@ -58,20 +58,26 @@ class Demo:
         environment = self.environment | (environment or {})
         return run(*self.command, *files, *arguments, cwd=self.folder, env=environment, **options)
 
-    def make(self, target, *settings):
+    def make(self, target, *settings, environment=None, **options):
         self.made.add(target)
-        return run("make", "--no-print-directory", target, *settings, cwd=self.folder, env=self.environment)
+        environment = self.environment | (environment or {})
+        argv = ("make", "--no-print-directory", target, *settings)
+        return run(*argv, cwd=self.folder, env=environment, **options)
 
-    def up(self, target="up"):
+    def up(self, target="up", **options):
         """`make up` or `make scale`, with the image as it is and all services that can be had."""
         services = [name for name in self.compose("config", "--services").split() if name != LEFT_OUT]
-        return self.make(target, f"UP=--detach {' '.join(services)}")
+        return self.make(target, f"UP=--detach {' '.join(services)}", **options)
+
+    def try_up(self, **environment):
+        """Exit code and output of a `make up` that may fail."""
+        return self.up(environment=environment, check=False)
 
     def down(self):
         self.compose("down", "--volumes", "--remove-orphans")
 
     def container(self, service):
-        return self.compose("ps", "--quiet", service).strip()
+        return self.compose("ps", "--all", "--quiet", service).strip()
 
     def inspect(self, service, form):
         return run("docker", "inspect", "--format", form, self.container(service)).strip()

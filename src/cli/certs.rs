@@ -1,14 +1,14 @@
 //! `headpin certs`: a development authority and a certificate of it.
 
 use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Args;
 
-use crate::config::CertificateFiles;
+use crate::config::{CertificateFiles, write_remedy};
 use crate::tls::{DEVELOPMENT_NAMES, DevelopmentCertificates, is_good};
 
 const CA: &str = "ca.pem";
@@ -50,7 +50,7 @@ fn make(command: &CertsCommand) -> anyhow::Result<()> {
         return check(out, names);
     }
     let made = DevelopmentCertificates::make(names).context("no certificate can be made for these names")?;
-    fs::create_dir_all(out).with_context(|| format!("cannot make the folder {}", out.display()))?;
+    fs::create_dir_all(out).map_err(|error| cannot("make the folder", out, error))?;
     let files = [
         (CA, &made.ca, 0o644),
         (CA_KEY, &made.ca_key, 0o600),
@@ -104,5 +104,11 @@ fn write(path: &Path, pem: &str, mode: u32) -> anyhow::Result<()> {
             .open(path)?
             .write_all(pem.as_bytes())
     };
-    whole().with_context(|| format!("cannot write {}", path.display()))
+    whole().map_err(|error| cannot("write", path, error))
+}
+
+/// The error with what usually helps.
+fn cannot(what: &str, path: &Path, error: io::Error) -> anyhow::Error {
+    let told = format!("cannot {what} {}{}", path.display(), write_remedy(path, &error));
+    anyhow::Error::new(error).context(told)
 }

@@ -43,6 +43,7 @@ pub use self::error::{ConfigError, Fault};
 pub use self::http::{ForwardedPolicy, HttpConfig};
 pub use self::human_duration::{HumanDuration, InvalidDuration};
 pub use self::log::{LogConfig, LogFormat};
+pub(crate) use self::obstacle::{remedy, write_remedy};
 pub use self::server::ServerConfig;
 pub use self::server_url::{InvalidServerUrl, Scheme, ServerUrl};
 pub use self::slabs::SlabsConfig;
@@ -300,7 +301,12 @@ mod tests {
     #[test]
     fn a_file_that_is_not_there_is_told_by_name() {
         let error = Config::load(Path::new("no/such/headpin.toml")).unwrap_err();
-        assert_eq!(error.to_string(), "cannot read no/such/headpin.toml");
+        let told = error.to_string();
+        assert!(
+            told.starts_with("cannot read no/such/headpin.toml (there is no folder /"),
+            "{told}"
+        );
+        assert!(told.contains("/no/such; "), "{told}");
         assert!(std::error::Error::source(&error).is_some());
     }
 

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use toml::Spanned;
@@ -137,7 +138,11 @@ impl<'t> Source<'t> {
         {
             self.refuse(
                 entry,
-                format_args!("a file that can be read; {} {obstacle}", path.display()),
+                format_args!(
+                    "a file that can be read; {} {obstacle}{}",
+                    path.display(),
+                    for_trying_out(&path).unwrap_or_default()
+                ),
             );
             return None;
         }
@@ -154,6 +159,18 @@ fn cannot_open(path: &Path) -> Option<String> {
             .map(|error| format!("cannot be opened: {error}{}", remedy(path, &error))),
         Err(error) => Some(format!("cannot be found: {error}{}", remedy(path, &error))),
     }
+}
+
+/// What makes the file that the shipped configurations name: `headpin certs` writes it under this name.
+fn for_trying_out(path: &Path) -> Option<String> {
+    let (folder, name) = (path.parent()?, path.file_name()?);
+    let is_missing = path.metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound);
+    (name == "localhost.pem" && is_missing).then(|| {
+        format!(
+            "; for trying it out, `headpin certs --out {}` makes one",
+            folder.display()
+        )
+    })
 }
 
 /// On one line, and cut where it gets long.

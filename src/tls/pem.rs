@@ -9,12 +9,14 @@ use std::path::{Path, PathBuf};
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use crate::config::remedy;
+
 /// Why a PEM file cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PemError {
     /// Opening, reading or decoding failed.
-    #[error("cannot read {}", path.display())]
+    #[error("cannot read {}{}", path.display(), remedy(path, source))]
     Read {
         /// The file.
         path: PathBuf,

@@ -63,3 +63,36 @@ fn a_folder_in_the_place_of_the_config_is_told() {
         assert!(told.contains("it is a folder, and a file is wanted"), "{told}");
     }
 }
+
+#[test]
+fn what_is_missing_is_told_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let (empty, gone) = (
+        folder.path().join("headpin.toml"),
+        folder.path().join("gone/headpin.toml"),
+    );
+    for (path, wanted) in [(&empty, "is empty; if it is a mount"), (&gone, "there is no folder ")] {
+        let (code, told) = ran(headpin(&["check", "--config", path.to_str().unwrap()]));
+        assert_eq!(code, Some(64), "{told}");
+        assert!(told.contains(wanted), "{told}");
+    }
+
+    let config = "[tls]\ncertificates = [{ cert = \"certs/localhost.pem\", key = \"certs/localhost-key.pem\" }]\n";
+    fs::write(
+        &empty,
+        format!("{config}[upstream]\nservers = [\"http://127.0.0.1:1\"]\n"),
+    )
+    .unwrap();
+    let (code, told) = ran(headpin(&["check", "--config", empty.to_str().unwrap()]));
+    assert_eq!(code, Some(64), "{told}");
+    let makes = format!(
+        "`headpin certs --out {}` makes one",
+        folder.path().join("certs").display()
+    );
+    assert!(told.contains(&makes), "{told}");
+
+    // What it says helps.
+    assert_eq!(certs(folder.path(), &[]).0, Some(0));
+    let (code, told) = ran(headpin(&["check", "--quiet", "--config", empty.to_str().unwrap()]));
+    assert_eq!(code, Some(0), "{told}");
+}

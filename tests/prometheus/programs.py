@@ -1,16 +1,20 @@
 """Programs under test and what they are asked."""
 
 import contextlib
+import hashlib
 import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
+import venv
 
 PATIENCE_SECONDS = 20
 STOP_SECONDS = 10
@@ -37,6 +41,19 @@ def eventually(what, probe, seconds=PATIENCE_SECONDS):
         if time.monotonic() > deadline:
             raise Failed(f"{what}: not within {seconds} s{why}")
         time.sleep(0.1)
+
+
+def python_with(requirements, place):
+    """The Python of a virtual environment at `place` that has what the file asks for; made when the file has changed."""
+    mark = place / "installed"
+    fingerprint = hashlib.sha256(requirements.read_bytes()).hexdigest() + sys.version
+    if not (mark.exists() and mark.read_text() == fingerprint):
+        shutil.rmtree(place, ignore_errors=True)
+        venv.create(place, with_pip=True)
+        pip = [place / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, "--requirement", requirements], check=True)
+        mark.write_text(fingerprint)
+    return place / "bin" / "python"
 
 
 @contextlib.contextmanager
