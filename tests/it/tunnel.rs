@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use headpin::app;
+use headpin::config::Config;
 use headpin::labels::{CloseReason, Direction, HeadPolicy, SlabClass};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Notify;
@@ -36,6 +38,33 @@ async fn half_close_is_kept_in_both_directions() {
     all_gone(&proxy.metrics).await;
     assert_eq!(proxy.metrics.tunnels_closed_total[CloseReason::ClientEnd].get(), 1);
     proxy.stop().await;
+}
+
+#[tokio::test]
+async fn two_proxies_share_a_port() {
+    let origin = Origin::demo().await;
+    let first = Proxy::start(&origin, HeadPolicy::Copy, SETTINGS);
+    let mut same = Config::load(&first.folder.path().join("headpin.toml")).unwrap();
+    same.server.listen = first.address;
+    let second = app::start(same, None).unwrap();
+    let mut open = Vec::new();
+    // The kernel chooses by a hash of the addresses: that it leaves one out 100 times does not happen.
+    while [&first.metrics, &second.metrics]
+        .iter()
+        .any(|metrics| metrics.tunnels_open.get() == 0)
+    {
+        assert!(open.len() < 100, "one of the two gets no connection");
+        let mut client = first.tunnel("/echo").await;
+        client.echo(b"served").await;
+        open.push(client);
+    }
+    drop(open);
+    all_gone(&second.metrics).await;
+    second.drain();
+    let ended = soon("the second's end", second.ended()).await;
+    assert_eq!((ended.abandoned, ended.panicked), (0, 0));
+    all_gone(&first.metrics).await;
+    first.stop().await;
 }
 
 #[tokio::test]
