@@ -32,18 +32,21 @@ fn every_work() -> Vec<Work> {
             connections: 4,
             size: 0,
             in_flight: 1,
+            rate: None,
             until: COUNT,
         },
         Work::Echo {
             connections: 4,
             size: 128,
             in_flight: 16,
+            rate: None,
             until: Until::Count(500),
         },
         Work::Echo {
             connections: 2,
             size: 300_000,
             in_flight: 3,
+            rate: None,
             until: Until::Count(7),
         },
         Work::Churn {
@@ -330,12 +333,44 @@ async fn a_rate_is_kept_and_sources_are_used() {
 }
 
 #[tokio::test]
+async fn messages_with_a_rate_wait_for_their_time_and_not_for_answers() {
+    const MESSAGES: u64 = 20;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = format!("ws://{}", listener.local_addr().unwrap());
+    // Answers nothing before it has everything.
+    let _target = bad_target(listener, |mut socket| async move {
+        let mut messages = Vec::new();
+        while let Some(Ok(message)) = socket.next().await {
+            messages.push(message);
+            if messages.len() as u64 == MESSAGES {
+                for message in messages.drain(..) {
+                    _ = socket.send(message).await;
+                }
+            }
+        }
+    });
+    let work = Work::Echo {
+        connections: 1,
+        size: 100,
+        in_flight: 1,
+        rate: Some(200.0),
+        until: Until::Count(MESSAGES),
+    };
+    let report = run(plan(&target, work)).await;
+    assert!(report.is_good(), "{:?}", report.faults);
+    assert_eq!(report.units, MESSAGES);
+    // The first is sent at once, the last 19 periods later.
+    assert!(report.seconds >= 0.09, "{} s", report.seconds);
+}
+
+#[tokio::test]
 async fn a_run_that_is_stopped_keeps_what_it_measured() {
     let origin = DemoOrigin::start().await;
     let work = Work::Echo {
         connections: 4,
         size: 100,
         in_flight: 2,
+        rate: None,
         until: Until::Elapsed(Duration::from_secs(3600)),
     };
     let run = Run::new(plan(&format!("ws://{}", origin.address), work));
@@ -385,6 +420,7 @@ async fn a_target_that_dies_ends_the_run_with_faults() {
         connections: 8,
         size: 100,
         in_flight: 1,
+        rate: None,
         until: Until::Elapsed(Duration::from_secs(3600)),
     };
     let run = Run::new(Plan {
@@ -488,6 +524,7 @@ async fn bytes_that_are_wrong_lost_or_doubled_are_found() {
                 connections: 1,
                 size: 100,
                 in_flight: 1,
+                rate: None,
                 until: Until::Count(5),
             },
             Work::Head {

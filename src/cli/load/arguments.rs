@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::Subcommand;
 
 use super::options::{Common, Extent, Hold, Transfer};
+use crate::cli::values::parse_rate;
 use crate::lab::load::{Greet, Resume, Until, Work};
 use crate::lab::units::{parse_bytes, parse_duration};
 
@@ -33,6 +34,9 @@ pub(super) enum LoadWork {
         /// Messages that each tunnel has under way
         #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
         in_flight: u64,
+        /// Messages a second, of all tunnels together: each is sent at its time, whether or not earlier ones have come back
+        #[arg(long, value_name = "PER_SECOND", value_parser = parse_rate, allow_negative_numbers = true, conflicts_with = "in_flight")]
+        message_rate: Option<f64>,
         #[command(flatten)]
         extent: Extent,
     },
@@ -128,6 +132,7 @@ impl LoadWork {
                 connections,
                 size,
                 in_flight,
+                message_rate,
                 extent,
             } => {
                 let size = usize::try_from(size)?;
@@ -137,6 +142,7 @@ impl LoadWork {
                         connections,
                         size,
                         in_flight,
+                        rate: message_rate,
                         until: extent.until(),
                     },
                     false,

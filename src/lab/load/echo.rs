@@ -1,14 +1,15 @@
-//! Sends messages that come back, a fixed number of them under way.
+//! Sends messages that come back: a fixed number of them under way, or each at its time.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, Interval, interval_at, timeout};
 
 use super::fault::Fault;
 use super::message::Message;
+use super::plan::Work;
 use super::seat::{Seat, Step};
 use super::tunnel::{Late, Tunnel};
 use super::verify::Expected;
@@ -16,12 +17,23 @@ use super::ws::Event;
 use crate::lab::pattern::Position;
 
 /// Keeps one tunnel busy.
-pub(super) async fn worker(mut seat: Seat, size: usize, in_flight: u64) {
+pub(super) async fn worker(mut seat: Seat) {
+    let Work::Echo {
+        connections,
+        size,
+        in_flight,
+        rate,
+        ..
+    } = seat.shared.plan.work
+    else {
+        unreachable!("a run spawns this for echoes only")
+    };
     let Some(mut tunnel) = seat.open(Box::pin(seat.shared.client.tunnel(seat.index, None))).await else {
         return;
     };
     seat.go().await;
     let mut talk = Talk::new(seat.index, size, in_flight, seat.shared.budget());
+    talk.beat = rate.map(|rate| Beat::new(seat.index, connections, rate));
     let count = |took| {
         seat.shared
             .live
@@ -34,7 +46,7 @@ pub(super) async fn worker(mut seat: Seat, size: usize, in_flight: u64) {
         match seat.shared.finish.run_until_cancelled(work).await {
             None => break seat.in_time(talk.run(&mut tunnel, Step::Finish, &count)).await,
             Some(Ok(done)) => break done,
-            Some(Err(_)) if talk.received > before => {}
+            Some(Err(_)) if talk.received > before || talk.sent == talk.received => {}
             Some(Err(_)) => break Err(Fault::Timeout("an echo")),
         }
     };
@@ -57,6 +69,38 @@ pub(super) struct Talk {
     /// When the messages under way were sent.
     sent_at: VecDeque<Instant>,
     expected: Expected,
+    /// What gives messages their time, if it is not the answers.
+    beat: Option<Beat>,
+}
+
+/// When one tunnel of several sends, so that all of them together keep a rate.
+///
+/// Timers are good to a millisecond, so messages go out in bursts of what is due. Latency is counted from that moment,
+/// whether or not the socket takes them.
+#[derive(Debug)]
+struct Beat {
+    ticks: Interval,
+    /// When each message became due that was not sent yet.
+    due: VecDeque<Instant>,
+}
+
+impl Beat {
+    /// Of tunnel `index` of `connections`, which send at `rate` a second together, one after another.
+    fn new(index: u64, connections: u64, rate: f64) -> Self {
+        let period = Duration::from_secs_f64(connections as f64 / rate);
+        let phase = period.mul_f64((index % connections) as f64 / connections as f64);
+        Self {
+            // Ticks that were missed are made up for.
+            ticks: interval_at(Instant::now() + phase, period),
+            due: VecDeque::new(),
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) {
+        while self.ticks.poll_tick(cx).is_ready() {
+            self.due.push_back(Instant::now());
+        }
+    }
 }
 
 impl Talk {
@@ -71,6 +115,7 @@ impl Talk {
             received: 0,
             sent_at: VecDeque::new(),
             expected,
+            beat: None,
         }
     }
 
@@ -97,6 +142,9 @@ impl Talk {
         count: &impl Fn(Duration),
     ) -> Poll<Result<(), Fault>> {
         loop {
+            if let Some(beat) = &mut self.beat {
+                beat.poll(cx);
+            }
             // A blocked write must not keep us from reading: the target may wait for just that.
             if let Poll::Ready(sent) = tunnel.poll_send(cx, &mut |mask| self.next(mask)) {
                 sent?;
@@ -112,12 +160,17 @@ impl Talk {
     }
 
     fn next(&mut self, mask: [u8; 4]) -> Option<Message> {
-        if self.sent == self.budget || self.sent - self.received >= self.window {
+        if self.sent == self.budget {
             return None;
         }
+        let begin = match &mut self.beat {
+            Some(beat) => beat.due.pop_front()?,
+            None if self.sent - self.received < self.window => Instant::now(),
+            None => return None,
+        };
         let message = Message::new(Position::of(self.index, self.sent), self.size, mask);
         self.sent += 1;
-        self.sent_at.push_back(Instant::now());
+        self.sent_at.push_back(begin);
         Some(message)
     }
 

@@ -194,7 +194,7 @@ fn spawn(lanes: &Lanes, seat: Seat) {
     let index = seat.index;
     match seat.shared.plan.work {
         Work::Idle { .. } => lanes.spawn(index, idle::worker(seat)),
-        Work::Echo { size, in_flight, .. } => lanes.spawn(index, echo::worker(seat, size, in_flight)),
+        Work::Echo { .. } => lanes.spawn(index, echo::worker(seat)),
         Work::Churn { size, .. } => lanes.spawn(index, churn::worker(seat, size)),
         Work::Upload { size, over, .. } => lanes.spawn(index, upload::worker(seat, size, over)),
         Work::Download { size, over, .. } => lanes.spawn(index, download::worker(seat, size, over)),

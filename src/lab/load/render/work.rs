@@ -20,10 +20,12 @@ pub(super) fn plan(work: &Work) -> String {
             connections,
             size,
             in_flight,
+            rate,
             ..
-        } => {
-            format!("{connections} × {size} B, {in_flight} in flight")
-        }
+        } => match rate {
+            None => format!("{connections} × {size} B, {in_flight} in flight"),
+            Some(rate) => format!("{connections} × {size} B, {rate} messages a second"),
+        },
         Work::Churn {
             parallel, size, resume, ..
         } => {

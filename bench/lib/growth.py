@@ -1,0 +1,107 @@
+"""What more connections cost: memory and processor time beside ever more idle tunnels, in one process and in several."""
+
+import time
+
+from . import load, machine, programs
+
+# Tunnels of a stage where several processes share a port; one process may have 20,000 files.
+STAGE = 9_000
+IDLE_SECONDS = 3
+ORIGINS = 3
+
+
+class Growth:
+    def __init__(self, stage, generator, say, seconds):
+        self.stage, self.generator, self.say = stage, generator, say
+        self.seconds = seconds
+
+    def alone(self, contender, have, steps, at_most=lambda *_: None):
+        """One process with ever more idle tunnels; `at_most` is called while the last are open."""
+        ports, origin = self.stage.origins()
+        process, place = self.stage.proxy(contender, have, ports)
+        self.generator.run("churn", place.port, process.pid, "--count", "300")
+        time.sleep(IDLE_SECONDS)
+        begin, helds, told = Moment(process), [], []
+        for number, step in enumerate(steps):
+            more = step - sum(held.ready for held in helds)
+            helds.append(self.more(process, place, number, more))
+            told.append(self.look(process, place, begin, step))
+        extra = at_most(process, place)
+        faults = [load.faults(self.close(held)) for held in helds]
+        self.stage.end(process)
+        self.stage.end(origin)
+        return {"steps": told, "faults": merged(faults)}, extra
+
+    def shared(self, contender, have, copies, stages):
+        """Several processes on one port. The tunnels come in stages, from a generator and an address each."""
+        ports, origin = self.stage.origins(ORIGINS)
+        process, place = self.stage.proxy(contender, have, ports, copies)
+        self.generator.run("churn", place.port, process.pid, "--count", str(300 * copies))
+        time.sleep(IDLE_SECONDS)
+        begin, helds, told = Moment(process), [], []
+        for number in range(stages):
+            before = machine.cpu_seconds(process.pid)
+            helds.append(self.more(process, place, number, STAGE))
+            cpu = (machine.cpu_seconds(process.pid) - before) * 1e6 / max(helds[-1].ready, 1)
+            moment = Moment(process)
+            tunnels = sum(held.ready for held in helds)
+            told.append({**moment.since(begin, tunnels), "opening_cpu_us": cpu})
+        last = self.look(process, place, begin, sum(held.ready for held in helds))
+        reports = [self.close(held) for held in helds]
+        for one, report in zip(told, reports, strict=True):
+            one["opened_per_second"] = report["rate"]["reached"]
+        self.stage.end(process)
+        self.stage.end(origin)
+        self.say(f"{contender.name}: {last['tunnels']} tunnels over {copies} processes, {last['each_bytes']:.0f} B each, "
+                 + "opened at " + ", ".join(f"{one['opened_per_second']:.0f}/s" for one in told))
+        return {"processes": copies, "stages": told, "last": last, "faults": merged(map(load.faults, reports))}
+
+    def more(self, process, place, number, count):
+        log = self.stage.logs / f"held-{number}.log"
+        options = ("-n", str(count), "--source", f"127.0.0.{2 + number}")
+        return self.stage.hold(self.generator.held(log, "idle", place.port, process.pid, *options))
+
+    def close(self, held):
+        report = held.close()
+        self.stage.end(held)
+        return report
+
+    def look(self, process, place, begin, tunnels):
+        """Memory, and what the processor does: nothing, echoes, new connections."""
+        # What handshakes used is given back by then.
+        time.sleep(2)
+        told = Moment(process).since(begin, tunnels)
+        cpu = machine.cpu_seconds(process.pid)
+        time.sleep(IDLE_SECONDS)
+        told["idle_cpu_seconds_a_second"] = (machine.cpu_seconds(process.pid) - cpu) / IDLE_SECONDS
+        for key, kind, options in (("echo_cpu_us", "echo", ("-n", "64")), ("new_cpu_us", "churn", ())):
+            report = self.generator.run(kind, place.port, process.pid, *options, "--duration", load.seconds(self.seconds))
+            if load.faults(report):
+                raise programs.Failed(f"{kind} beside {tunnels} tunnels: {report['faults']}")
+            told[key] = report["process"]["cpu_us_per_unit"]
+        return told
+
+
+class Moment:
+    """Memory at one time."""
+
+    def __init__(self, process):
+        self.resident, self.slab = machine.resident_bytes(process.pid), machine.meminfo("Slab")
+
+    def since(self, begin, tunnels):
+        """The proxy has two of a tunnel's four sockets, so half of what the kernel's slabs grew by is put down to it."""
+        return {
+            "tunnels": tunnels,
+            "resident_bytes": self.resident,
+            "each_bytes": (self.resident - begin.resident) / max(tunnels, 1),
+            "kernel_bytes": (self.slab - begin.slab) / 2,
+            "kernel_each_bytes": (self.slab - begin.slab) / 2 / max(tunnels, 1),
+        }
+
+
+def merged(counts):
+    total = {}
+    for each in counts:
+        for kind, count in each.items():
+            total[kind] = total.get(kind, 0) + count
+    return total

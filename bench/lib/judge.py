@@ -1,0 +1,35 @@
+"""Medians, ranges, ratios to the best peer, and whether a target is met."""
+
+import statistics
+
+
+def spread(values):
+    """Median and range of what several runs gave."""
+    return {"median": statistics.median(values), "least": min(values), "most": max(values), "values": list(values)}
+
+
+def best_peer(of_row, peers):
+    """The peer with the lowest median; `None` if there is none."""
+    there = [name for name in peers if name in of_row]
+    return min(there, key=lambda name: of_row[name]["median"], default=None)
+
+
+def ratio(ours, theirs):
+    """The ratio of the medians, and the range of what single rounds gave: those were minutes, not hours, apart."""
+    pairs = [mine / other for mine, other in zip(ours["values"], theirs["values"], strict=False) if other]
+    if not pairs or not theirs["median"]:
+        return None
+    return {"median": ours["median"] / theirs["median"], "least": min(pairs), "most": max(pairs)}
+
+
+def verdict(row, of_row, us, peers):
+    """What the table says of a row."""
+    best = best_peer(of_row, peers)
+    ours = of_row[us]
+    against = ratio(ours, of_row[best]) if best else None
+    met = None
+    if row.limit is not None:
+        met = ours["median"] * row.scale <= row.limit
+    elif row.most is not None and against:
+        met = against["median"] <= row.most
+    return {"best_peer": best, "ratio": against, "met": met}
