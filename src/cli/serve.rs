@@ -57,7 +57,7 @@ fn serve(command: ServeCommand) -> anyhow::Result<()> {
         .as_ref()
         .map_or_else(|| Ok(Config::default()), |path| Config::load(path))?;
     config.head_policy = head_policy.unwrap_or(config.head_policy);
-    logging::start(&config.log)?;
+    let log = logging::start(&config.log)?;
 
     let embedded = path.is_none();
     // Runs until this function returns.
@@ -82,6 +82,7 @@ fn serve(command: ServeCommand) -> anyhow::Result<()> {
                 LifePhase::Running => manager::alive(),
                 _ => manager::still_stopping(metrics.downstream_connections_open.get()),
             }) => match never {},
+            never = log.count_dropped(&metrics.log_lines_dropped_total) => match never {},
         }
     })?;
     if ended.panicked > 0 {
