@@ -115,6 +115,7 @@ pub struct Metrics {
     pub memory_usage_max_timestamp_seconds: Gauge,
     pub memory_leak_suspected: IntGauge,
     pub memory_leak_verdicts_total: IntCounter,
+    pub log_lines_dropped_total: IntCounter,
     pub kernel_tcp_memory_bytes: IntGauge,
     pub kernel_tcp_sockets: IntGauge,
     workers: WorkerSum,
@@ -265,6 +266,10 @@ impl Metrics {
             )?,
             memory_leak_verdicts_total: r
                 .counter("memory_leak_verdicts_total", "Times that a leak came to be suspected.")?,
+            log_lines_dropped_total: r.counter(
+                "log_lines_dropped_total",
+                "Lines of the log that are lost, because nobody read standard error in time.",
+            )?,
             kernel_tcp_memory_bytes: r.gauge(
                 "kernel_tcp_memory_bytes",
                 "Kernel memory for the buffers of TCP sockets, those of other processes included; in no resident set.",

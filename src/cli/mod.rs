@@ -3,6 +3,7 @@
 mod certs;
 mod check;
 mod completions;
+mod demo_upstream;
 mod health;
 mod lab;
 mod lifeline;

@@ -1,29 +1,27 @@
 //! `headpin serve`: the proxy.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::Args;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
+use super::demo_upstream::DemoUpstream;
 use super::signals::StopSignals;
 use super::{lifeline, logging, manager, watchdog};
 use crate::app::{self, Ended, Running};
 use crate::config::Config;
-use crate::lab::upstream::{self, UpstreamOptions};
 use crate::labels::HeadPolicy;
 use crate::proxy::LifePhase;
 
 /// Runs the proxy
 ///
-/// Without --config it runs on an embedded default: a certificate made now, an embedded echo upstream,
-/// https://localhost:8443, and the admin endpoints on http://127.0.0.1:9900.
+/// Without --config it runs on an embedded default: a certificate made now, a demo upstream that echoes (a process of its
+/// own), https://localhost:8443, and the admin endpoints on http://127.0.0.1:9900.
 ///
 /// SIGTERM or SIGINT begins the drain, a second one ends at once. SIGHUP reloads the config, and so does a change of the
 /// file.
@@ -59,13 +57,12 @@ fn serve(command: ServeCommand) -> anyhow::Result<()> {
         .as_ref()
         .map_or_else(|| Ok(Config::default()), |path| Config::load(path))?;
     config.head_policy = head_policy.unwrap_or(config.head_policy);
-    logging::start(&config.log)?;
+    let log = logging::start(&config.log)?;
 
     let embedded = path.is_none();
-    let stop_upstream = CancellationToken::new();
-    let _upstream = stop_upstream.clone().drop_guard();
-    if embedded {
-        let address = embedded_upstream(stop_upstream)?;
+    // Runs until this function returns.
+    let upstream = embedded.then(DemoUpstream::start).transpose()?;
+    if let Some(DemoUpstream { address, .. }) = upstream {
         config.upstream.servers.push(format!("http://{address}").parse()?);
     }
     // Signals and reloads; the workers have threads and runtimes of their own.
@@ -85,6 +82,7 @@ fn serve(command: ServeCommand) -> anyhow::Result<()> {
                 LifePhase::Running => manager::alive(),
                 _ => manager::still_stopping(metrics.downstream_connections_open.get()),
             }) => match never {},
+            never = log.count_dropped(&metrics.log_lines_dropped_total) => match never {},
         }
     })?;
     if ended.panicked > 0 {
@@ -179,33 +177,13 @@ fn watch(running: &Running, changed: &mpsc::Sender<()>) -> Option<crate::config:
         .ok()
 }
 
-/// Starts the demo upstream on a thread of its own; returns its address.
-fn embedded_upstream(stop: CancellationToken) -> anyhow::Result<SocketAddr> {
-    let listener =
-        std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no port for the embedded upstream")?;
-    listener.set_nonblocking(true)?;
-    let address = listener.local_addr()?;
-    let runtime = Builder::new_current_thread().enable_all().build()?;
-    thread::Builder::new().name("upstream".into()).spawn(move || {
-        runtime.block_on(async {
-            let serving = async {
-                let listener = tokio::net::TcpListener::from_std(listener)?;
-                upstream::serve(listener, UpstreamOptions::default(), stop).await?;
-                anyhow::Ok(())
-            };
-            if let Err(error) = serving.await {
-                tracing::error!(error = format!("{error:#}"), "the embedded upstream has ended");
-            }
-        });
-    })?;
-    Ok(address)
-}
-
 fn say_what_to_try(running: &Running) {
     let (proxy, admin) = (running.proxy_address, running.admin_address);
     let port = proxy.port();
-    println!(
-        "\nheadpin runs on an embedded default, with a certificate made just now and an echo upstream.\n\
+    // Whoever does not read this is not told, and that is all.
+    let _ = writeln!(
+        std::io::stdout(),
+        "\nheadpin runs on an embedded default, with a certificate made just now and a demo upstream that echoes.\n\
          Try, in another terminal:\n\n  \
          curl -k https://localhost:{port}/\n  \
          curl -s http://{admin}/metrics | grep headpin_slab\n  \

@@ -45,7 +45,7 @@ impl UpstreamCommand {
             super::lifeline::end_with_standard_input()?;
         }
         // What happens while it runs: Redis is away, no file is left.
-        super::logging::start(&LogConfig {
+        let _log = super::logging::start(&LogConfig {
             filter: "headpin=warn".to_owned(),
             ..LogConfig::default()
         })?;

@@ -3,9 +3,8 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read};
 use std::net::SocketAddr;
-use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use anyhow::{Context as _, anyhow, bail};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use super::child::this_program;
 use super::folder::RunFolder;
 use super::scenario::Common;
 use crate::labels::{HeadPolicy, RelayPolicy};
@@ -22,9 +22,6 @@ use crate::tls::{DEVELOPMENT_NAMES, DevelopmentCertificates};
 const START_PATIENCE: Duration = Duration::from_secs(20);
 /// Lines of a process's log that are kept, to be told if it fails.
 const KEPT_LINES: usize = 20;
-
-/// The program that runs, even if it is built anew meanwhile: all runs of an experiment are of one build.
-const THIS_PROGRAM: &str = "/proc/self/exe";
 
 /// What is put behind the settings that every run has.
 #[derive(Clone, Copy, Debug)]
@@ -133,8 +130,7 @@ fn listens(line: &str, role: &str) -> Option<SocketAddr> {
         .flatten()
 }
 
-/// One child, in a process group of its own, so that Ctrl-C reaches the lab alone. It ends when its standard input does,
-/// whose other end is in `child`: it outlives this process in no case.
+/// One child.
 #[derive(Debug)]
 struct Process {
     what: &'static str,
@@ -144,20 +140,9 @@ struct Process {
 
 impl Process {
     fn start(what: &'static str, arguments: &[&str]) -> anyhow::Result<(Self, mpsc::UnboundedReceiver<String>)> {
-        let mut command = Command::new(THIS_PROGRAM);
-        command
-            .arg0("headpin")
-            .arg(what)
-            .args(arguments)
-            .arg("--until-stdin-closes")
-            .env_remove("RUST_LOG")
-            .env_remove("HEADPIN_CONFIG");
-        command
-            .stdin(Stdio::piped())
+        let mut child = this_program(what, arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .process_group(0);
-        let mut child = command
             .spawn()
             .with_context(|| format!("cannot start headpin {what}"))?;
         let last = Arc::new(Mutex::new(Vec::new()));

@@ -22,6 +22,7 @@ pub mod units;
 pub mod upstream;
 
 mod account;
+pub(crate) mod child;
 mod children;
 mod folder;
 mod plot;

@@ -4,19 +4,13 @@ use super::census::WorkerCensus;
 use super::control::Command;
 use super::rows;
 use super::worker::WorkerContext;
-use crate::labels::HeadPolicy;
 
 /// Does what another thread asks for. Returns at once.
 pub fn obey(worker: &WorkerContext, command: Command) {
     match command {
         Command::SetPolicy { policy, done } => {
-            worker.slabs.set_policy(policy);
-            let released = match policy {
-                HeadPolicy::Copy => worker.registry.release_heads(),
-                HeadPolicy::Pin => 0,
-            };
             // Whoever asked may have gone.
-            let _ = done.send(released);
+            let _ = done.send(worker.set_policy(policy));
         }
         Command::Rows {
             after,

@@ -18,6 +18,7 @@ mod lab_ends;
 mod lab_input;
 mod layers;
 mod leak;
+mod log;
 mod memory;
 mod metrics_reference;
 #[cfg(feature = "peers")]
