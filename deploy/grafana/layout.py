@@ -87,7 +87,15 @@ def line(title, description, queries, unit, overrides=(), **custom):
     if unit == "percentunit":
         del defaults["min"]
     options = {
-        "legend": {"displayMode": "table", "placement": "bottom", "showLegend": True, "calcs": ["lastNotNull", "max"]},
+        "legend": {
+            "displayMode": "table",
+            "placement": "bottom",
+            "showLegend": True,
+            "calcs": ["lastNotNull", "max"],
+            # There is room for three lines, and the rest is below: first what has moved.
+            "sortBy": "Max",
+            "sortDesc": True,
+        },
         "tooltip": {"mode": "multi", "sort": "desc"},
     }
     return _panel("timeseries", title, description, queries, defaults, options, overrides)

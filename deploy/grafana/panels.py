@@ -231,7 +231,7 @@ ROWS = [
                 ("sum by (direction) (rate(headpin_tunnel_messages_total{@}[$__rate_interval]))", "messages {{direction}}"),
                 ("sum by (direction) (rate(headpin_tunnel_frames_total{@}[$__rate_interval]))", "frames {{direction}}"),
             ],
-            unit="wps",
+            unit="mps",
         ),
         line(
             "Requests by status",

@@ -30,18 +30,20 @@ def let_go(demo, server, how):
     eventually(f"{how}: the fall, in Prometheus", lambda: server.now(wanted) is not None, FALL_SECONDS)
 
 
-def by_page(demo, server, place):
-    """In a real browser, at the address that is published on the host; the switch and what the page then says."""
+def by_page(demo, server, place, tell):
+    """`tell` is told the policy and how, at each flip. In a real browser, at the address that is published on the host; the switch and what the page then says."""
     url = f"http://{demo.address('headpin', 9900)}"
     refused_from_elsewhere(url)
     policy = "document.querySelector('#policy').getAttribute('aria-checked')"
     with browser(place) as page:
         page.open(f"{url}/")
         page.until("document.body.dataset.link === 'live'")
+        tell("pin", "live page")
         page.click("#policy")
         page.until(f"{policy} === 'true'")
         pinned = pins_again(demo, server)
         page.until("document.querySelector('#pinned').textContent !== '0 B'")
+        tell("copy", "live page")
         page.click("#policy")
         page.until(f"{policy} === 'false' && document.querySelector('#pinned').textContent === '0 B'")
         told = page.ask("document.querySelector('#policy-told').textContent")
@@ -62,17 +64,19 @@ def refused_from_elsewhere(url):
             raise Failed(f"a page of elsewhere is answered {error.code}") from None
 
 
-def by_editor(demo, server):
+def by_editor(demo, server, tell):
     """In the mounted file: once written in place, once replaced, as editors do it."""
     text = demo.config.read_text()
     pin = text.replace('head_policy = "copy"', 'head_policy = "pin"')
     if pin == text:
         raise Failed("the demo's config does not say copy")
+    tell("pin", "editor")
     demo.config.write_text(pin)
     eventually("the proxy follows an edit in place", lambda: demo.policy() == "pin")
     pinned = pins_again(demo, server)
     new = demo.config.with_suffix(".toml~")
     new.write_text(text)
+    tell("copy", "editor")
     new.rename(demo.config)
     let_go(demo, server, "by an editor")
     return f"an editor flips it in the mounted file, in place and by replacing it: {pinned:.0f} bytes pinned, then 0"

@@ -8,7 +8,7 @@ import re
 
 FIGURES = ("stat", "timeseries")
 UNITS = {
-    "none", "short", "percentunit", "bytes", "Bps", "s", "ops", "cps", "wps", "reqps",
+    "none", "short", "percentunit", "bytes", "Bps", "s", "ops", "cps", "mps", "reqps",
     "dateTimeFromNow", "dtdurations", "bool_yes_no",
 }  # fmt: skip
 SERIES = re.compile(r"\b(?:headpin|process)_\w+")
