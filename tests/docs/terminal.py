@@ -10,7 +10,7 @@ import time
 
 # Its own network, so that the documents' ports are free whatever else runs here; its own processes, so that none is left.
 NAMESPACES = ["--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
-PORTS = (8443, 9900, 9000, 9001, 9090)
+PORTS = (3000, 8443, 9001, 9090, 9900, 9901)
 # A new network's loopback is down: SIOCSIFFLAGS of netdevice(7), IFF_UP and IFF_RUNNING.
 LOOPBACK_UP = """
 import fcntl, os, socket, struct, sys
@@ -76,7 +76,7 @@ class Terminals:
 
     def __init__(self, folder, scratch, environment, patience):
         self.folder, self.scratch, self.environment, self.patience = folder, scratch, environment, patience
-        self.typed = 0
+        self.typed, self.started = 0, []
         way = namespaces()
         up = [*way, sys.executable, "-c", LOOPBACK_UP] if way else []
         self.shell = subprocess.Popen(
@@ -88,6 +88,7 @@ class Terminals:
             bufsize=0,
             start_new_session=True,
         )
+        # In a namespace of processes their numbers mean nothing to us, and the kernel ends them with the first of them.
         self.alone = bool(way)
 
     def _order(self, *words):
@@ -130,7 +131,9 @@ class Terminals:
     def stay(self, text):
         """Starts what goes on; a handle for the methods below."""
         block, output = self._files(text)
-        return self._order("stay", block, output), output
+        group = self._order("stay", block, output)
+        self.started.append(int(group))
+        return group, output
 
     def alive(self, handle):
         """Whether it still runs."""
@@ -148,8 +151,9 @@ class Terminals:
 
     def close(self):
         """Ends whatever is left."""
-        try:
-            os.killpg(self.shell.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+        for group in (self.shell.pid, *([] if self.alone else self.started)):
+            try:
+                os.killpg(group, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
         self.shell.wait()
