@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Print a heap profile (gzip around protobuf) by function: bytes allocated in stacks with it. Standard library only.
 
-  pprof.py FILE [--json] [--top N] [--stack N]    --stack: the N innermost functions of the stack that has most
+  pprof.py FILE [--json] [--top N] [--stack N [--own]]
+
+`--stack` prints the N innermost functions of the stack that has most; with `--own` only this program's, with their files.
 
 Field numbers are those of pprof's profile.proto. Fails on what is not well-formed.
 """
@@ -9,8 +11,11 @@ Field numbers are those of pprof's profile.proto. Fails on what is not well-form
 import argparse
 import gzip
 import json
+import pathlib
 import sys
 from collections import Counter
+
+SOURCES = pathlib.Path(__file__).resolve().parent.parent.parent / "src"
 
 
 def fields(data):
@@ -81,10 +86,21 @@ def read(path):
             profile["locations"][ident] = lines
         elif number == 5:
             function = dict(fields(value))
-            profile["functions"][function[1]] = function[2]
+            profile["functions"][function[1]] = (function[2], function.get(4, 0))
         elif number == 6:
             profile["strings"].append(value.decode())
     return profile
+
+
+def own_file(path):
+    """The path within this repository of a source file of ours, else nothing."""
+    head, mark, tail = path.rpartition("/src/")
+    return f"src/{tail}" if mark and (SOURCES / tail).exists() and not head.startswith("/rustc/") and ".cargo" not in head else ""
+
+
+def without_types(name):
+    """`poll_receive<TcpStream, ...>` is `poll_receive` for those who look for the place."""
+    return name.partition("<")[0]
 
 
 def main():
@@ -92,6 +108,7 @@ def main():
     parser.add_argument("file")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--stack", type=int)
+    parser.add_argument("--own", action="store_true")
     parser.add_argument("--top", type=int, default=20)
     options = parser.parse_args()
     profile = read(options.file)
@@ -101,7 +118,7 @@ def main():
     total, by_function = 0, Counter()
     for locations, values in profile["samples"]:
         total += values[place]
-        names = {text[profile["functions"][f]] for at in locations for f in profile["locations"][at]}
+        names = {text[profile["functions"][f][0]] for at in locations for f in profile["locations"][at]}
         for name in names:
             by_function[name] += values[place]
     if options.json:
@@ -110,7 +127,12 @@ def main():
     if options.stack:
         locations, values = max(profile["samples"], key=lambda sample: sample[1][place])
         print(f"{values[place]:,} of {total:,} bytes")
-        names = [text[profile["functions"][f]] for at in locations for f in profile["locations"][at]]
+        frames = [profile["functions"][f] for at in locations for f in profile["locations"][at]]
+        names = [text[name] for name, _ in frames]
+        if options.own:
+            pairs = [(without_types(name), own_file(text[file])) for name, (_, file) in zip(names, frames)]
+            # Closures have no names of their own.
+            names = [f"{name:24} {file}" for name, file in pairs if file and not name.startswith("{")]
         print(*(f"  {name}" for name in names[: options.stack]), sep="\n")
         return
     print(f"{len(profile['samples'])} stacks, {total:,} bytes ({', '.join(kinds)})")
