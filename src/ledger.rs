@@ -74,6 +74,13 @@ pub fn claim(part: MemoryPart, bytes: i64) {
     });
 }
 
+/// Bytes that the calling thread claims for `part`.
+#[must_use]
+pub fn claimed_here(part: MemoryPart) -> u64 {
+    let sum = with_book(|book| book.sums.0[part.index()].load(Ordering::Relaxed));
+    sum.and_then(|sum| u64::try_from(sum).ok()).unwrap_or(0)
+}
+
 /// Claims `bytes` for `part` that are taken or given back right now, so that they are in no measurement around this.
 pub fn claim_apart(part: MemoryPart, bytes: i64) {
     claim(part, bytes);
@@ -175,6 +182,7 @@ mod tests {
         // Nothing was really taken here, and what the inner measurement saw is its own.
         assert_eq!(outer, -1000);
         assert_eq!(ledgers.claimed(MemoryPart::Slabs), 1024);
+        assert_eq!(claimed_here(MemoryPart::Slabs), 1024);
     }
 
     #[test]

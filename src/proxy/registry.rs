@@ -95,6 +95,11 @@ impl ConnectionRecord {
         ledger::claim(self.part(), bytes);
     }
 
+    /// What is claimed for it now, in bytes: all but its TLS session and what waits.
+    pub(crate) fn claimed(&self) -> usize {
+        usize::try_from(self.claimed.get()).unwrap_or(0)
+    }
+
     /// Path of the upgrade request; empty if it is no tunnel.
     pub(crate) fn path(&self) -> &str {
         self.path.get().map_or("", |path| path)

@@ -6,7 +6,8 @@ use super::registry::{ConnectionRecord, Phase, Registry};
 use super::relay::Relay;
 use super::tunnel::Tunnel;
 use super::worker::WorkerContext;
-use crate::labels::SlabClass;
+use crate::labels::{MemoryPart, SlabClass};
+use crate::ledger;
 use crate::slab::{HeadSlot, HeldHead, SlabPool, SlabSlice};
 use crate::snapshot::{ConnectionRow, HeadRow, PoolRow, Sizes, TlsRow, WorkerRest};
 use crate::tls::Session;
@@ -26,14 +27,15 @@ pub struct RowsPage {
 /// At most `most` connections with an id above `after`.
 pub(super) fn page(worker: &WorkerContext, after: u64, most: usize, details: bool) -> RowsPage {
     let mut connections = Vec::with_capacity(most.min(worker.registry.len()));
+    let sizes = sizes(worker);
     let more = worker
         .registry
-        .page(after, most, |record| connections.push(row(record, details)));
+        .page(after, most, |record| connections.push(row(record, &sizes, details)));
     let rest = (!more).then(|| WorkerRest {
         slabs: worker.slabs.census(),
         pools: SlabClass::ALL.map(|class| pool(worker, class)).into(),
         upstream_slices: worker.slabs.upstream_slices(),
-        sizes: sizes(worker),
+        sizes,
     });
     RowsPage { connections, rest }
 }
@@ -46,7 +48,7 @@ fn pool(worker: &WorkerContext, class: SlabClass) -> PoolRow {
     }
 }
 
-fn row(record: &ConnectionRecord, details: bool) -> ConnectionRow {
+fn row(record: &ConnectionRecord, sizes: &Sizes, details: bool) -> ConnectionRow {
     let phase = record.phase.get();
     let heads = record.heads.borrow();
     let head = |held: Option<&HeldHead>| {
@@ -74,7 +76,7 @@ fn row(record: &ConnectionRecord, details: bool) -> ConnectionRow {
             })
         }),
         path: if details { path.into() } else { Box::default() },
-        own_bytes: u32::try_from(path.len()).unwrap_or(u32::MAX),
+        own_bytes: u32::try_from(beyond(sizes, record).max(path.len())).unwrap_or(u32::MAX),
         tls_bytes: record.tls_buffered.get(),
         forwarded: [record.to_upstream.bytes.get(), record.to_downstream.bytes.get()],
         pending: [record.pending[0].get(), record.pending[1].get()],
@@ -84,16 +86,37 @@ fn row(record: &ConnectionRecord, details: bool) -> ConnectionRow {
     }
 }
 
-/// The one place that says how large things are. What a library allocates out of sight (the runtime's share of a task and
-/// of a socket, rustls's keys) is not known object by object; a snapshot has it in "unattributed heap".
+/// What was measured to be taken for a connection and is in none of its `sizes`: the runtime's share of its task and of
+/// its sockets, requests. Nothing is measured without jemalloc.
+fn beyond(sizes: &Sizes, record: &ConnectionRecord) -> usize {
+    let known = match record.phase.get() {
+        Phase::Tunnel => sizes.tunnel + 2 * sizes.relay,
+        Phase::Handshake | Phase::Http => sizes.http,
+    };
+    let heads = record.heads.borrow();
+    let heads = heads.as_ref().map_or(0, |heads| {
+        usize::from(heads.downstream.is_some()) + usize::from(heads.upstream.is_some())
+    });
+    let held = heads * (sizes.head + sizes.slice);
+    record.claimed().saturating_sub(known + held + sizes.registry_entry)
+}
+
+/// What a TLS session of this worker takes with its keys, as measured: the mean.
+fn session_bytes(worker: &WorkerContext) -> usize {
+    let claimed = ledger::claimed_here(MemoryPart::Tls);
+    let mean = claimed / (worker.registry.len() as u64).max(1);
+    usize::try_from(mean).unwrap_or(0).max(size_of::<Session>())
+}
+
+/// The one place that says how large things are.
 fn sizes(worker: &WorkerContext) -> Sizes {
     /// A counted reference's two counts.
     const COUNTS: usize = 2 * size_of::<usize>();
     /// A B-tree's entry and its share of the node, which is about 6 of 11 full when keys only grow.
     const ENTRY: usize = (size_of::<u64>() + size_of::<Rc<ConnectionRecord>>()) * 11 / 6;
     let record = size_of::<ConnectionRecord>() + COUNTS;
-    let (session, slot) = (size_of::<Session>(), size_of::<HeadSlot>() + COUNTS);
-    let http_task = worker.http_task_bytes.get().saturating_sub(session);
+    let slot = size_of::<HeadSlot>() + COUNTS;
+    let http_task = worker.http_task_bytes.get().saturating_sub(size_of::<Session>());
     Sizes {
         worker: size_of::<WorkerContext>() + COUNTS + worker.tls_buffers.memory(),
         registry: size_of::<Registry>() + COUNTS,
@@ -101,7 +124,7 @@ fn sizes(worker: &WorkerContext) -> Sizes {
         pool: size_of::<SlabPool>(),
         tunnel: Tunnel::OWN_BYTES + record,
         http: http_task + record + slot,
-        tls: session,
+        tls: session_bytes(worker),
         relay: size_of::<Relay>(),
         head: size_of::<HeldHead>() - size_of::<SlabSlice>(),
         slice: size_of::<SlabSlice>(),

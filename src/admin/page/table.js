@@ -33,11 +33,10 @@ export function show(shown) {
   for (const each of model.connections.values()) {
     if (words.every((word) => each.text.includes(word))) found.push(each);
   }
-  inOrder(found);
   const pages = Math.max(1, Math.ceil(found.length / ROWS));
   page = Math.min(page, pages - 1);
   const route = current();
-  reconcile(byId("rows"), found.slice(page * ROWS, (page + 1) * ROWS), ({ id }) => id, makeRow, (row, each) =>
+  reconcile(byId("rows"), inOrder(found).slice(page * ROWS, (page + 1) * ROWS), ({ id }) => id, makeRow, (row, each) =>
     updateRow(row, each, route));
   say(byId("connections-told"), told(found.length));
   byId("rows-empty").hidden = found.length > 0;
@@ -55,12 +54,10 @@ function told(found) {
 /** Keys are made once for each: a comparison is made many times. */
 function inOrder(connections) {
   const { column, descending } = sort;
-  const keys = new Map(connections.map((each) => [each, column.key(each, model)]));
   const sign = descending ? -1 : 1;
-  connections.sort((a, b) => {
-    const [x, y] = [keys.get(a), keys.get(b)];
-    return (x < y ? -sign : x > y ? sign : 0) || a.id - b.id;
-  });
+  const keyed = connections.map((each) => ({ key: column.key(each, model), each }));
+  keyed.sort((a, b) => (a.key < b.key ? -sign : a.key > b.key ? sign : a.each.id - b.each.id));
+  return keyed.map(({ each }) => each);
 }
 
 function makeRow({ id }) {
