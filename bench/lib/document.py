@@ -80,7 +80,7 @@ def machine(results):
         f"{results['date']}; {where['processor']}, {where['cores']} cores, {where['memory_bytes'] / GIB:.0f} GiB, "
         f"{where['kernel']}. {load.TLS.replace('_', chr(92) + '_')}, ECDSA P-256, tickets on, every handshake a full one. "
         f"Two workers each. {settings['rounds']} rounds of {settings['seconds']} s; the whole run took "
-        f"{results['seconds'] / 60:.0f} minutes.\n\n{versions}" + (f"\n{skipped}" if skipped else "\n\nNo peer was skipped.")
+        f"{results['seconds'] / 60:.0f} minutes, in which other work on the machine took {results['others_cores']:.2f} cores.\n\n{versions}" + (f"\n{skipped}" if skipped else "\n\nNo peer was skipped.")
     )
 
 

@@ -2,25 +2,23 @@
 
 import time
 
-from . import load, machine, programs
+from . import load, machine, memory, programs
 
-# Tunnels of a stage where several processes share a port; one process may have 20,000 files.
-STAGE = 9_000
 IDLE_SECONDS = 3
+# A process, origins included, may have 20,000 files.
 ORIGINS = 3
 
 
 class Growth:
-    def __init__(self, stage, generator, say, seconds):
+    def __init__(self, stage, generator, say, form):
         self.stage, self.generator, self.say = stage, generator, say
-        self.seconds = seconds
+        self.seconds, self.back_seconds = form["seconds"], form["back_seconds"]
 
     def alone(self, contender, have, steps, at_most=lambda *_: None):
         """One process with ever more idle tunnels; `at_most` is called while the last are open."""
         ports, origin = self.stage.origins()
         process, place = self.stage.proxy(contender, have, ports)
-        self.generator.run("churn", place.port, process.pid, "--count", "300")
-        time.sleep(IDLE_SECONDS)
+        self.warm_up(process, place, memory.WARM_UP)
         begin, helds, told = Moment(process), [], []
         for number, step in enumerate(steps):
             more = step - sum(held.ready for held in helds)
@@ -36,12 +34,11 @@ class Growth:
         """Several processes on one port. The tunnels come in stages, from a generator and an address each."""
         ports, origin = self.stage.origins(ORIGINS)
         process, place = self.stage.proxy(contender, have, ports, copies)
-        self.generator.run("churn", place.port, process.pid, "--count", str(300 * copies))
-        time.sleep(IDLE_SECONDS)
+        self.warm_up(process, place, memory.WARM_UP * copies)
         begin, helds, told = Moment(process), [], []
-        for number in range(stages):
+        for number, count in enumerate(stages):
             before = machine.cpu_seconds(process.pid)
-            helds.append(self.more(process, place, number, STAGE))
+            helds.append(self.more(process, place, number, count))
             cpu = (machine.cpu_seconds(process.pid) - before) * 1e6 / max(helds[-1].ready, 1)
             moment = Moment(process)
             tunnels = sum(held.ready for held in helds)
@@ -55,6 +52,11 @@ class Growth:
         self.say(f"{contender.name}: {last['tunnels']} tunnels over {copies} processes, {last['each_bytes']:.0f} B each, "
                  + "opened at " + ", ".join(f"{one['opened_per_second']:.0f}/s" for one in told))
         return {"processes": copies, "stages": told, "last": last, "faults": merged(map(load.faults, reports))}
+
+    def warm_up(self, process, place, tunnels):
+        """As in the rows of memory."""
+        self.close(self.more(process, place, 0, tunnels))
+        time.sleep(self.back_seconds)
 
     def more(self, process, place, number, count):
         log = self.stage.logs / f"held-{number}.log"

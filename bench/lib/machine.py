@@ -3,6 +3,7 @@
 import os
 import pathlib
 import re
+import resource
 
 PROC = pathlib.Path("/proc")
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -17,6 +18,17 @@ def describe():
         "memory_bytes": meminfo("MemTotal"),
         "kernel": f"{os.uname().sysname} {os.uname().release}",
     }
+
+
+def busy_seconds():
+    """Time that the machine's cores did something, in seconds since it started."""
+    user, nice, system, _idle, _wait, interrupts, soft, stolen, *_ = (PROC / "stat").read_text().split("\n")[0].split()[1:]
+    return sum(map(int, (user, nice, system, interrupts, soft, stolen))) / TICKS
+
+
+def own_seconds():
+    """Processor time of this program and of all that it started and that has ended."""
+    return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
 
 def meminfo(name):

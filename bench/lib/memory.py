@@ -6,13 +6,12 @@ from . import judge, load, machine, rows
 
 # bench/memory takes the same: what a process costs once is not divided among the tunnels.
 WARM_UP = 300
-BACK_SECONDS = 5.0
 
 
 class Memory:
-    def __init__(self, stage, generator, say, tunnels, slow_seconds):
+    def __init__(self, stage, generator, say, form):
         self.stage, self.generator, self.say = stage, generator, say
-        self.tunnels, self.slow_seconds = tunnels, slow_seconds
+        self.tunnels, self.slow_seconds, self.back_seconds = (form[of] for of in ("tunnels", "slow_seconds", "back_seconds"))
 
     def idle(self, contender, have):
         """A fresh proxy with idle tunnels, and after they have closed."""
@@ -23,7 +22,7 @@ class Memory:
         )
         cold = machine.resident_bytes(process.pid)
         self.close(hold(WARM_UP))
-        time.sleep(BACK_SECONDS)
+        time.sleep(self.back_seconds)
         start, cpu = machine.resident_bytes(process.pid), machine.cpu_seconds(process.pid)
         slab = machine.meminfo("Slab")
         held = hold(self.tunnels)
@@ -33,7 +32,7 @@ class Memory:
         kernel = (machine.meminfo("Slab") - slab) / 2 / max(opened, 1)
         opening = machine.cpu_seconds(process.pid) - cpu
         report = self.close(held)
-        time.sleep(BACK_SECONDS)
+        time.sleep(self.back_seconds)
         after = machine.resident_bytes(process.pid)
         self.stage.end(process)
         self.stage.end(origin)

@@ -36,7 +36,9 @@ def p99(report):
 
 
 def growth(report):
-    return report["process"]["rss_growth_per_connection"]
+    """From before a connection was open to the most that was seen, in bytes for each."""
+    process = report["process"]
+    return (process["peak_rss_bytes"] - process["before"]["rss_bytes"]) / report["connections"]["opened"]
 
 
 def echo(key, title, most, digits, *options):

@@ -117,12 +117,12 @@ def from_many(results):
     faults = sum(ours["faults"].values())
     met = min(rates) >= FULL_RATE * rates[0] and faults == 0
     yield Line(
-        f"their handshakes, in the slowest fifth ({rates[0]:,.0f} in the first), {faults} errors",
+        f"their handshakes, in the slowest of {len(rates)} stages ({rates[0]:,.0f} in the first), {faults} errors",
         "new tunnels a second",
         slowest,
         theirs_slowest,
         "",
-        f"at least {FULL_RATE:g} of the first fifth's, no error",
+        f"at least {FULL_RATE:g} of the first stage's, no error",
         met,
     )
 

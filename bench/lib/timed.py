@@ -2,20 +2,18 @@
 
 from . import judge, load, machine, programs, rows
 
-WARM_UP_SECONDS = "1s"
-
 
 class Timed:
     """The proxies, all running; those that have no work use nothing."""
 
-    def __init__(self, stage, generator, haves, say, seconds, rounds):
+    def __init__(self, stage, generator, haves, say, form):
         self.stage, self.generator, self.say = stage, generator, say
-        self.duration, self.rounds = load.seconds(seconds), rounds
+        self.duration, self.rounds = load.seconds(form["seconds"]), form["rounds"]
         self.ports, self.origin = stage.origins()
         self.running = {c.name: stage.proxy(c, have, self.ports) for c, have in haves}
         for name in self.running:
             for kind in ("churn", "echo", "upload", "download"):
-                self.one(name, rows.Row(kind, kind, "", kind), "--duration", WARM_UP_SECONDS)
+                self.one(name, rows.Row(kind, kind, "", kind), "--duration", load.seconds(form["warm_up_seconds"]))
 
     def one(self, name, row, *more):
         process, place = self.running[name]
@@ -94,7 +92,7 @@ def worked(report):
 def saturated(cores):
     """Who had no time left: the machine, the generator's or the origin's only thread, or nobody."""
     used = cores["proxy"] + cores["generator"] + cores["origin"]
-    if used > 0.9 * machine.describe()["cores"]:
+    if used > 0.9 * machine.describe()["cores"] or cores["generator_waits"] > 0.25:
         return "the machine"
     if cores["generator_busiest"] > 0.9:
         return "the generator"
