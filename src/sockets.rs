@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
@@ -10,16 +11,33 @@ use tokio::net::TcpStream;
 /// Connections that the kernel completes and keeps until a worker accepts them; the kernel caps it at `somaxconn`.
 const BACKLOG: i32 = 4096;
 
-/// No waiting for more to send; probes after `keepalive` of silence, if given.
+/// Whether a socket that is accepted has the options of its listener, as on Linux: there the listener is tuned once, and
+/// not each connection.
+pub const INHERITED: bool = cfg!(target_os = "linux");
+
+/// No waiting for more to send; probes after `keepalive` of silence, if given. For a connection that has no options yet, or
+/// a listener.
 ///
 /// # Errors
 /// What the kernel says; usually that the connection is gone.
-pub fn tune(socket: &TcpStream, keepalive: Option<Duration>) -> io::Result<()> {
-    socket.set_nodelay(true)?;
-    if let Some(idle) = keepalive {
-        SockRef::from(socket).set_tcp_keepalive(&TcpKeepalive::new().with_time(idle))?;
+pub fn tune(socket: &impl AsFd, keepalive: Option<Duration>) -> io::Result<()> {
+    let socket = SockRef::from(socket);
+    socket.set_tcp_nodelay(true)?;
+    match keepalive {
+        Some(idle) => socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(idle)),
+        None => Ok(()),
     }
-    Ok(())
+}
+
+/// As [`tune`], where the socket may have had options before.
+///
+/// # Errors
+/// As [`tune`].
+pub fn retune(socket: &impl AsFd, keepalive: Option<Duration>) -> io::Result<()> {
+    if keepalive.is_none() {
+        SockRef::from(socket).set_keepalive(false)?;
+    }
+    tune(socket, keepalive)
 }
 
 /// Ends the connection when what was sent over it has not been taken for `patience` (`TCP_USER_TIMEOUT`, RFC 5482), be it

@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
-use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -23,7 +22,6 @@ use super::worker::WorkerContext;
 use crate::labels::{HandshakeResult, HttpClose};
 use crate::metrics::GaugeGuard;
 use crate::slab::{HeadIo, HeadSlot};
-use crate::sockets;
 use crate::tls::{HandshakeError, SlabStream};
 
 /// Most that hyper reads ahead of a body that nobody takes, or writes ahead of a client that does not read, in bytes.
@@ -34,11 +32,12 @@ const MAX_BUFFER: usize = 64 * 1024;
 const HEADER_TIMEOUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
 /// Spawns the task that serves one connection until it has become a tunnel, which is a task of its own, or has ended.
-/// `taken` is the memory that accepting it took, in bytes.
+/// `port` is the one it came to, `taken` the memory that accepting it took, in bytes.
 pub fn spawn_connection(
     worker: &Rc<WorkerContext>,
     socket: TcpStream,
     peer: SocketAddr,
+    port: u16,
     permit: OwnedSemaphorePermit,
     taken: i64,
 ) {
@@ -48,34 +47,22 @@ pub fn spawn_connection(
     let registration = worker.registry.register(peer, open, permit);
     let record = Rc::clone(&registration.record);
     record.claim(taken);
-    let serving = serve_connection(Rc::clone(worker), socket, peer, registration);
+    let serving = serve_connection(Rc::clone(worker), socket, Origin { peer, port }, registration);
     worker.http_task_bytes.set(size_of_val(&serving));
     weighed::spawn(worker, &record, serving);
 }
 
 /// Dropping it closes the connection and takes it out of the registry.
-async fn serve_connection(worker: Rc<WorkerContext>, socket: TcpStream, peer: SocketAddr, registration: Registration) {
+async fn serve_connection(worker: Rc<WorkerContext>, socket: TcpStream, origin: Origin, registration: Registration) {
     let metrics = &worker.shared.metrics;
     let settings = worker.shared.settings.load_full();
-    let Ok(origin) = prepare(&socket, peer, &settings) else {
-        return;
-    };
     match handshake(&worker, socket, &registration, &settings).await {
         Ok(stream) => serve_http(worker, stream, origin, registration, &settings).await,
         Err(error) => {
             metrics.tls_handshakes_total[error.result()].inc();
-            tracing::debug!(%peer, error = &error as &dyn std::error::Error, "no TLS connection");
+            tracing::debug!(peer = %origin.peer, error = &error as &dyn std::error::Error, "no TLS connection");
         }
     }
-}
-
-/// Fails when the client is gone already.
-fn prepare(socket: &TcpStream, peer: SocketAddr, settings: &Settings) -> io::Result<Origin> {
-    sockets::tune(socket, settings.config.server.keepalive)?;
-    Ok(Origin {
-        peer,
-        local: socket.local_addr()?,
-    })
 }
 
 async fn handshake(

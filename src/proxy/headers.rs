@@ -47,7 +47,8 @@ pub(crate) fn remove_hop_by_hop(headers: &mut HeaderMap) {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Origin {
     pub(crate) peer: SocketAddr,
-    pub(crate) local: SocketAddr,
+    /// That it came to.
+    pub(crate) port: u16,
 }
 
 /// Makes a client's headers ready for the upstream.
@@ -73,7 +74,7 @@ pub(crate) fn prepare_request(headers: &mut HeaderMap, origin: Origin, policy: F
     append(headers, &FORWARDED, &forwarded(peer, host.as_ref()));
     // These describe the client's own request, so the first proxy that says it is right.
     insert_if_absent(headers, X_FORWARDED_PROTO, HeaderValue::from_static("https"));
-    insert_if_absent(headers, X_FORWARDED_PORT, HeaderValue::from(origin.local.port()));
+    insert_if_absent(headers, X_FORWARDED_PORT, HeaderValue::from(origin.port));
     if let Some(host) = host {
         insert_if_absent(headers, X_FORWARDED_HOST, host);
     }
@@ -123,7 +124,7 @@ mod tests {
     fn origin(peer: &str) -> Origin {
         Origin {
             peer: peer.parse().unwrap(),
-            local: "127.0.0.1:8443".parse().unwrap(),
+            port: 8443,
         }
     }
 

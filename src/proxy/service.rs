@@ -20,7 +20,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 use tower_http::timeout::TimeoutBody;
 
-use super::body::{self, Body};
+use super::body::{self, Body, PacedBody};
 use super::error::{self, ProxyError};
 use super::forward::forward;
 use super::handshake::wants_websocket;
@@ -105,7 +105,7 @@ impl<S> hyper::service::Service<Request<Incoming>> for ConnectionService<S>
 where
     S: Service<Request<Incoming>, Response = Response<ResponseBody>, Error = Infallible> + Clone + 'static,
 {
-    type Response = Response<ResponseBody>;
+    type Response = Response<PacedBody<ResponseBody>>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>>>>;
 
@@ -116,7 +116,9 @@ where
         } else {
             self.exchange.slot.forget();
         }
-        Box::pin(self.stack.clone().oneshot(request))
+        let slot = Rc::clone(&self.exchange.slot);
+        let response = self.stack.clone().oneshot(request);
+        Box::pin(async move { Ok(response.await?.map(|body| PacedBody::new(body, slot))) })
     }
 }
 

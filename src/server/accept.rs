@@ -6,11 +6,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::ledger;
 use crate::proxy::{WorkerContext, spawn_connection};
+use crate::sockets;
 
 /// First pause after a failed accept, doubled with each further failure.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
@@ -29,6 +30,10 @@ pub(super) async fn accept(worker: Rc<WorkerContext>, listener: TcpListener) {
 
 async fn accept_all(worker: &Rc<WorkerContext>, listener: &TcpListener, draining: &CancellationToken) {
     let mut pause = SHORTEST_PAUSE;
+    let mut options = SocketOptions::default();
+    options.follow(worker, listener, None);
+    // The port of a listener is that of its connections.
+    let port = listener.local_addr().map_or(0, |address| address.port());
     loop {
         let Ok(permit) = Arc::clone(&worker.shared.connections).acquire_owned().await else {
             // Never closed: nobody does that.
@@ -42,7 +47,8 @@ async fn accept_all(worker: &Rc<WorkerContext>, listener: &TcpListener, draining
         match accepted {
             Ok((socket, peer)) => {
                 pause = SHORTEST_PAUSE;
-                spawn_connection(worker, socket, peer, permit, taken);
+                options.follow(worker, listener, Some(&socket));
+                spawn_connection(worker, socket, peer, port, permit, taken);
             }
             Err(error) if is_peers_fault(&error) => {}
             Err(error) => {
@@ -52,6 +58,29 @@ async fn accept_all(worker: &Rc<WorkerContext>, listener: &TcpListener, draining
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
         }
+    }
+}
+
+/// Sees to the options of accepted sockets, if it can without a system call for each.
+#[derive(Default)]
+struct SocketOptions {
+    /// What the listener has: a value of `server.keepalive`, which a reload changes.
+    listener: Option<Option<Duration>>,
+}
+
+impl SocketOptions {
+    /// Brings listener and `accepted` to the settings in force.
+    fn follow(&mut self, worker: &WorkerContext, listener: &TcpListener, accepted: Option<&TcpStream>) {
+        let keepalive = worker.shared.settings.load().config.server.keepalive;
+        if sockets::INHERITED && self.listener == Some(keepalive) {
+            return;
+        }
+        if let Err(error) = sockets::retune(listener, keepalive) {
+            tracing::warn!(%error, "a listener takes no socket options");
+        }
+        self.listener = Some(keepalive);
+        // It fails when the client is gone already: then the handshake finds that out.
+        let _ = accepted.map(|socket| sockets::retune(socket, keepalive));
     }
 }
 

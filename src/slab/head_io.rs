@@ -1,10 +1,10 @@
 //! Recovers the head, as the slab's own bytes, from under an HTTP library.
 
 use std::cell::{Cell, RefCell};
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -35,6 +35,10 @@ pub struct HeadSlot {
     last: RefCell<Last>,
     keep: Cell<bool>,
     begun: Cell<bool>,
+    /// The last write or flush is not done.
+    blocked: Cell<bool>,
+    /// Who has more to write once it is.
+    waiter: RefCell<Option<Waker>>,
 }
 
 /// What was read last.
@@ -67,6 +71,27 @@ impl HeadSlot {
     #[must_use]
     pub fn has_begun(&self) -> bool {
         self.begun.get()
+    }
+
+    /// Ready when what was written last has left for the socket. Who asks before making more to write keeps an HTTP library
+    /// from gathering in memory what a slow reader does not take.
+    pub fn poll_unblocked(&self, cx: &Context<'_>) -> Poll<()> {
+        if !self.blocked.get() {
+            return Poll::Ready(());
+        }
+        self.waiter.replace(Some(cx.waker().clone()));
+        Poll::Pending
+    }
+
+    /// Notes what became of a write or a flush.
+    fn wrote<T>(&self, poll: Poll<T>) -> Poll<T> {
+        let was_blocked = self.blocked.replace(poll.is_pending());
+        if was_blocked && poll.is_ready() {
+            if let Some(waiter) = self.waiter.take() {
+                waiter.wake();
+            }
+        }
+        poll
     }
 
     /// Where the remembered slice lies, if there is one.
@@ -221,11 +246,26 @@ impl<S: SliceRead + Unpin> AsyncRead for HeadIo<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for HeadIo<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.slot.wrote(written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.slot.wrote(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        self.slot.wrote(flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

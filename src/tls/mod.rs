@@ -6,6 +6,7 @@ mod development;
 mod error;
 mod good;
 mod pem;
+mod pieces;
 mod records;
 mod session;
 mod stream;

@@ -12,6 +12,7 @@ use rustls::kernel::KernelConnection;
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::{AlertDescription, ContentType, Error, HandshakeType, InvalidMessage, PeerMisbehaved};
 
+use super::pieces::Pieces;
 use super::traffic::TrafficKeys;
 
 /// Type, version and length of a record.
@@ -272,6 +273,19 @@ impl Records {
         Ok(())
     }
 
+    /// As [`Self::encrypt`], of `pieces` that follow one another: a record ends where it is full, not where a piece ends.
+    pub(super) fn encrypt_pieces(&mut self, mut pieces: Pieces<'_>, outgoing: &mut Vec<u8>) -> Result<(), Error> {
+        outgoing.reserve(pieces.len() + (pieces.len().div_ceil(MAX_PLAINTEXT) + 1) * OVERHEAD);
+        while pieces.len() > 0 {
+            self.renew_keys(outgoing)?;
+            let len = pieces.len().min(MAX_PLAINTEXT);
+            self.seal_with(ContentType::ApplicationData, len, outgoing, |record| {
+                pieces.move_to(len, record);
+            })?;
+        }
+        Ok(())
+    }
+
     /// Appends close_notify to `outgoing`.
     pub(super) fn close(&mut self, outgoing: &mut Vec<u8>) -> Result<(), Error> {
         self.renew_keys(outgoing)?;
@@ -307,12 +321,24 @@ impl Records {
 
     /// Appends one record to `outgoing`; nothing on error, so that nothing goes out in clear.
     fn seal(&mut self, typ: ContentType, content: &[u8], outgoing: &mut Vec<u8>) -> Result<(), Error> {
-        let len = content.len() + 1 + TAG;
+        self.seal_with(typ, content.len(), outgoing, |record| record.extend_from_slice(content))
+    }
+
+    /// [`Self::seal`], of `len` bytes that `append` puts there.
+    #[inline]
+    fn seal_with(
+        &mut self,
+        typ: ContentType,
+        len: usize,
+        outgoing: &mut Vec<u8>,
+        append: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<(), Error> {
+        let len = len + 1 + TAG;
         let [high, low] = u16::try_from(len).map_err(|_| Error::EncryptError)?.to_be_bytes();
         let header = [u8::from(ContentType::ApplicationData), 3, 3, high, low];
         let start = outgoing.len();
         outgoing.extend_from_slice(&header);
-        outgoing.extend_from_slice(content);
+        append(outgoing);
         outgoing.push(u8::from(typ));
         match self.write.seal(&header, &mut outgoing[start + HEADER..]) {
             Ok(tag) => outgoing.extend_from_slice(tag.as_ref()),

@@ -1,5 +1,6 @@
 //! Record handling, behind one small interface: ciphertext in, plaintext out, and back.
 
+use std::io::IoSlice;
 use std::ops::Range;
 use std::sync::Arc;
 use std::{fmt, mem};
@@ -8,6 +9,7 @@ use rustls::server::ServerConnectionData;
 use rustls::unbuffered::{EncryptError, WriteTraffic};
 use rustls::{CipherSuite, Error, HandshakeKind, ProtocolVersion, ServerConfig};
 
+use super::pieces::Pieces;
 use super::records::{Fault, MAX_PLAINTEXT, Opened, Records};
 use super::unbuffered::{RECORD_OVERHEAD, Unbuffered};
 use crate::labels::MemoryPart;
@@ -184,6 +186,25 @@ impl Session {
         }
         let room = plaintext.len() + plaintext.len().div_ceil(MAX_PLAINTEXT) * RECORD_OVERHEAD;
         self.write_by_rustls(outgoing, room, |traffic, room| traffic.encrypt(plaintext, room))
+    }
+
+    /// As [`Self::encrypt`], of `most` bytes of `slices`; how many of them it took. With TLS 1.2 no more than one slice.
+    pub(crate) fn encrypt_pieces(
+        &mut self,
+        slices: &[IoSlice<'_>],
+        most: usize,
+        outgoing: &mut Vec<u8>,
+    ) -> Result<usize, Error> {
+        self.check()?;
+        let mut pieces = Pieces::new(slices, most);
+        let Layer::Records(records) = &mut self.layer else {
+            let first = pieces.first();
+            return self.encrypt(first, outgoing).map(|()| first.len());
+        };
+        let taken = pieces.len();
+        let encrypted = records.encrypt_pieces(pieces, outgoing);
+        self.failure = encrypted.as_ref().err().cloned().map(Box::new);
+        encrypted.map(|()| taken)
     }
 
     /// Appends close_notify to `outgoing`; nothing after a failure, which ends a connection by itself.

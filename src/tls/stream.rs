@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -346,6 +346,33 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for SlabStream<IO> {
             .and_then(|()| this.send(cx, outgoing));
         outgoing.clear();
         Poll::Ready(sent.map(|()| taken))
+    }
+
+    /// As `poll_write`: what lies in several places, such as head and body of a response, goes in the same records.
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        ready!(this.poll_send_blocked(cx))?;
+        if this.close_sent {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        let buffers = Rc::clone(&this.buffers);
+        let outgoing = &mut buffers.scratch.borrow_mut().outgoing;
+        let sent = this
+            .session
+            .encrypt_pieces(slices, buffers.chunk, outgoing)
+            .map_err(invalid_data)
+            .and_then(|taken| this.send(cx, outgoing).map(|()| taken));
+        outgoing.clear();
+        Poll::Ready(sent)
+    }
+
+    /// Always: every write is gathered into records.
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     /// Ready when everything that was written has gone to the socket.

@@ -1,12 +1,16 @@
 //! Bytes arrive once and in order, however the wire cuts them.
 
+use std::io::IoSlice;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
+use rustls::ProtocolVersion;
 use rustls::version::TLS13;
+use tokio::io::AsyncWrite;
 
 use super::fixture::{Fixture, VERSIONS, client_config, pattern};
-use super::pair::{Pair, flight};
+use super::pair::{Pair, feed, flight, poll_once};
 use super::wire::Shape;
 use crate::labels::HeadPolicy;
 use crate::slab::SliceRead;
@@ -211,4 +215,35 @@ fn under_pin_a_full_slab_retires_and_goes_with_its_last_slice() {
     assert!(pair.server.slabs().census().len() > 1);
     drop(held);
     fixture.assert_clean();
+}
+
+#[test]
+fn what_lies_in_pieces_arrives_in_full_records() {
+    for_each(|fixture, config| {
+        let mut pair = Pair::connect(fixture, config, Shape::WIDE);
+        let sent = pattern(100 + 2 * RECORD);
+        let (head, body) = sent.split_at(100);
+        let (body, trailer) = body.split_at(RECORD + 7);
+        let mut slices = [head, &[], body, trailer].map(IoSlice::new);
+        let mut slices = &mut slices[..];
+        let mut writes = 0;
+        while !slices.is_empty() {
+            let Poll::Ready(taken) = poll_once(|cx| Pin::new(&mut pair.server).poll_write_vectored(cx, slices)) else {
+                panic!("nothing blocks");
+            };
+            IoSlice::advance_slices(&mut slices, taken.unwrap());
+            writes += 1;
+        }
+        let written = pair.wire.take();
+        let mut records = 0;
+        let mut rest = &written[..];
+        while let [_, _, _, high, low, ..] = rest {
+            rest = &rest[5 + usize::from(u16::from_be_bytes([*high, *low]))..];
+            records += 1;
+        }
+        if pair.client.protocol_version() == Some(ProtocolVersion::TLSv1_3) && fixture.server.enable_secret_extraction {
+            assert_eq!((writes, records), (1, 3));
+        }
+        assert!(feed(&mut pair.client, &written).unwrap() == sent);
+    });
 }
