@@ -2,12 +2,13 @@
 //!
 //! The registry is passed in, never global, so that two proxies in one process (as in the tests) do not share counters.
 //! Label children are resolved once, here: counting is an atomic add and nothing else. What is counted per message goes
-//! through [`WorkerCounters`], one set a worker, so that workers never write to one another's cache lines; a scrape
-//! sums them up.
+//! through [`WorkerCounters`], one set a worker, so that workers never write to one another's cache lines and need no
+//! locked instruction; a scrape sums them up.
 
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Index;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus::core::{Collector, Desc};
@@ -305,35 +306,57 @@ impl Metrics {
     }
 }
 
-/// What a worker counts per message. Each counter has one writer.
+/// What a worker counts per message.
 #[derive(Debug)]
 pub struct WorkerCounters {
     /// Bytes relayed by tunnels.
-    pub tunnel_bytes: Labelled<Direction, IntCounter>,
+    pub tunnel_bytes: Labelled<Direction, Tally>,
     /// WebSocket frames relayed by tunnels, control frames included.
-    pub tunnel_frames: Labelled<Direction, IntCounter>,
+    pub tunnel_frames: Labelled<Direction, Tally>,
     /// WebSocket messages relayed by tunnels: final data frames.
-    pub tunnel_messages: Labelled<Direction, IntCounter>,
+    pub tunnel_messages: Labelled<Direction, Tally>,
     /// Bytes carved from slabs.
-    pub slab_carved_bytes: Labelled<SlabClass, IntCounter>,
+    pub slab_carved_bytes: Labelled<SlabClass, Tally>,
     /// Turnovers of slabs.
-    pub slab_turnovers: Labelled<SlabClass, IntCounter>,
+    pub slab_turnovers: Labelled<SlabClass, Tally>,
 }
 
 impl WorkerCounters {
     fn new() -> Self {
         Self {
-            tunnel_bytes: counters(),
-            tunnel_frames: counters(),
-            tunnel_messages: counters(),
-            slab_carved_bytes: counters(),
-            slab_turnovers: counters(),
+            tunnel_bytes: tallies(),
+            tunnel_frames: tallies(),
+            tunnel_messages: tallies(),
+            slab_carved_bytes: tallies(),
+            slab_turnovers: tallies(),
         }
     }
 }
 
-fn counters<L: Label>() -> Labelled<L, IntCounter> {
-    Labelled::new(|_| IntCounter::new("unregistered", "summed by WorkerSum").expect("the name is valid"))
+fn tallies<L: Label>() -> Labelled<L, Tally> {
+    Labelled::new(|_| Tally::default())
+}
+
+/// A counter with one writer, the worker's thread, which therefore needs no locked instruction.
+#[derive(Debug, Default)]
+pub struct Tally(AtomicU64);
+
+impl Tally {
+    /// Adds `by`. Of two threads that do, one may be lost.
+    pub fn inc_by(&self, by: u64) {
+        self.0.store(self.get() + by, Ordering::Relaxed);
+    }
+
+    /// Adds 1, as [`Self::inc_by`].
+    pub fn inc(&self) {
+        self.inc_by(1);
+    }
+
+    /// What it has come to; from any thread.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// Sums the workers' counters when it is scraped.
@@ -348,12 +371,12 @@ impl WorkerSum {
     fn family<L: Label>(
         &self,
         (name, help, label): (&str, &str, &str),
-        counter: impl Fn(&WorkerCounters) -> &Labelled<L, IntCounter>,
+        tally: impl Fn(&WorkerCounters) -> &Labelled<L, Tally>,
     ) -> Vec<MetricFamily> {
         let sums = IntCounterVec::new(Opts::new(name, help), &[label]).expect("the name is valid");
         let workers = self.lock();
         for value in L::VARIANTS {
-            let sum = workers.iter().map(|worker| counter(worker)[*value].get()).sum();
+            let sum = workers.iter().map(|worker| tally(worker)[*value].get()).sum();
             sums.with_label_values(&[value.text()]).inc_by(sum);
         }
         sums.collect()

@@ -32,24 +32,20 @@ impl Resident {
         let mut stacks = 0;
         let mut mapping = Mapping::default();
         for line in smaps.lines() {
-            let (key, value) = line.split_once(':').unwrap_or_default();
-            match key {
-                "Rss" => mapping.resident = kibibytes(value),
-                "VmFlags" => {
-                    let bytes = mapping.resident;
-                    sum.total += bytes;
-                    match mapping.kind {
-                        Kind::CHeap => sum.c_heap += bytes,
-                        Kind::Named => sum.code_and_stacks += bytes,
-                        Kind::Anonymous if value.split_whitespace().any(|flag| flag == "nr") => sum.heap += bytes,
-                        Kind::Anonymous => stacks += bytes,
-                    }
+            // Two dozen lines a mapping, and many mappings: most are looked at no further than this.
+            if let Some(value) = line.strip_prefix("Rss:") {
+                mapping.resident = kibibytes(value);
+            } else if let Some(value) = line.strip_prefix("VmFlags:") {
+                let bytes = mapping.resident;
+                sum.total += bytes;
+                match mapping.kind {
+                    Kind::CHeap => sum.c_heap += bytes,
+                    Kind::Named => sum.code_and_stacks += bytes,
+                    Kind::Anonymous if value.split_whitespace().any(|flag| flag == "nr") => sum.heap += bytes,
+                    Kind::Anonymous => stacks += bytes,
                 }
-                // `7f5a-7f5b rw-p 00000000 00:00 0   name`: no other line has a `-` in its first word.
-                _ if line.split_whitespace().next().is_some_and(|word| word.contains('-')) => {
-                    mapping = Mapping::begin(line);
-                }
-                _ => {}
+            } else if begins_mapping(line) {
+                mapping = Mapping::begin(line);
             }
         }
         if sum.heap == 0 {
@@ -86,6 +82,11 @@ impl Mapping {
     }
 }
 
+/// `7f5a-7f5b rw-p 00000000 00:00 0   name`: a mapping begins with its addresses, in lower case; its fields with a capital.
+fn begins_mapping(line: &str) -> bool {
+    !line.as_bytes().first().is_some_and(u8::is_ascii_uppercase)
+}
+
 fn kibibytes(value: &str) -> u64 {
     let number = value.trim().strip_suffix("kB").map(str::trim);
     number.and_then(|number| number.parse::<u64>().ok()).unwrap_or(0) * 1024
@@ -101,8 +102,7 @@ pub fn program_bytes() -> Option<u64> {
     let mut kibibytes = 0;
     for line in maps.lines() {
         let Some(rest) = line.strip_prefix("Rss:") else {
-            // A mapping begins with its addresses, in lower case; its fields with a capital.
-            if line.starts_with(|first: char| !first.is_ascii_uppercase()) {
+            if begins_mapping(line) {
                 of_program = line.ends_with(&program);
             }
             continue;
