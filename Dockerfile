@@ -15,7 +15,7 @@ WORKDIR /build
 # Backtraces keep the names of functions, and lose the lines that would double the binary.
 ENV CARGO_PROFILE_RELEASE_DEBUG=false
 
-# The dependencies, in a layer that lasts until Cargo.lock changes.
+# The dependencies, in a layer that lasts until Cargo.toml or Cargo.lock changes: a change in src compiles headpin alone.
 COPY Cargo.toml Cargo.lock ./
 RUN mkdir src \
  && echo 'fn main() {}' >src/main.rs \
