@@ -248,7 +248,11 @@ class Stage:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
-        for thing, end in reversed(self.started):
+    def clear(self):
+        """Ends all that was started."""
+        while self.started:
+            thing, end = self.started.pop()
             end(thing)
-        self.started.clear()
+
+    def __exit__(self, *_):
+        self.clear()

@@ -24,12 +24,12 @@ class Memory:
         self.close(hold(WARM_UP))
         time.sleep(self.back_seconds)
         start, cpu = machine.resident_bytes(process.pid), machine.cpu_seconds(process.pid)
-        slab = machine.meminfo("Slab")
+        slab = machine.socket_bytes()
         held = hold(self.tunnels)
         # What handshakes used and the allocator gives back is given back by then, as each proxy does or does not.
         time.sleep(2)
         open_bytes, opened = machine.resident_bytes(process.pid), held.ready
-        kernel = (machine.meminfo("Slab") - slab) / 2 / max(opened, 1)
+        kernel = (machine.socket_bytes() - slab) / 2 / max(opened, 1)
         opening = machine.cpu_seconds(process.pid) - cpu
         report = self.close(held)
         time.sleep(self.back_seconds)

@@ -7,7 +7,7 @@ WORK = {"echo": rows.TIMED[1], "echo-16k": rows.TIMED[3]}
 
 def compare(stage, generator, contenders, program, seconds, pairs, say):
     """Both at once, one resting while the other works, in pairs."""
-    ports, origin = stage.origins()
+    ports, _ = stage.origins()
     running = {contender.name: stage.proxy(contender, program, ports) for contender in contenders}
     for process, place in running.values():
         for kind in ("churn", "echo"):
@@ -27,7 +27,4 @@ def compare(stage, generator, contenders, program, seconds, pairs, say):
         ratios = judge.spread([b / a for a, b in zip(copy["values"], pin["values"], strict=True)])
         told[key] = {"copy": copy, "pin": pin, "ratio": ratios}
         say(f"pin against copy, {row.title}: {ratios['median']:.3f} ({ratios['least']:.3f} to {ratios['most']:.3f})")
-    for process, _ in running.values():
-        stage.end(process)
-    stage.end(origin)
     return told

@@ -51,11 +51,6 @@ class Timed:
         self.say(f"lost heads of {count}: " + ", ".join(f"{name} {one['median']:.0f}" for name, one in told.items()))
         return told
 
-    def end(self):
-        for process, _ in self.running.values():
-            self.stage.end(process)
-        self.stage.end(self.origin)
-
 
 def summary(row, reports):
     """The figure's spread, and what the runs say of themselves."""
