@@ -137,7 +137,7 @@ struct NoFrame;
 impl FrameHeader {
     /// The header at the front of `bytes`; `None` if more of it has to come.
     ///
-    /// Not tungstenite's, which is five times the instructions, for each small message and in either direction. A test
+    /// Not tungstenite's, which is several times the instructions, for each small message and in either direction. A test
     /// holds this against it.
     #[inline]
     fn parse(bytes: &[u8]) -> Result<Option<Self>, NoFrame> {
