@@ -51,8 +51,6 @@ pub struct WorkerContext {
     pub draining: CancellationToken,
     /// Ticks since the start.
     pub(crate) tick: Cell<u32>,
-    /// Most connections that a sweep found since the last burst was over.
-    most: Cell<usize>,
     /// Size of the task that speaks HTTP, once there was one; it has no name to ask `size_of` for.
     pub http_task_bytes: Cell<usize>,
     client: RefCell<Option<(u64, PooledClient)>>,
@@ -79,7 +77,6 @@ impl WorkerContext {
             tracker: TaskTracker::new(),
             draining: CancellationToken::new(),
             tick: Cell::new(0),
-            most: Cell::new(0),
             http_task_bytes: Cell::new(0),
             client: RefCell::new(None),
             shared,
@@ -134,13 +131,10 @@ impl WorkerContext {
         let now = self.tick.get() + 1;
         self.tick.set(now);
         self.slabs.sweep();
-        let connections = self.registry.len();
-        if connections < self.most.get() / 2 {
-            // A burst is over: what the thread's cache holds is of its size.
+        if self.registry.burst_is_over() {
+            // What the thread's cache holds is of its size.
             memory::flush_thread_cache();
-            self.most.set(connections);
         }
-        self.most.set(self.most.get().max(connections));
         let idle_timeout = self.shared.settings.load().config.tunnel.idle_timeout;
         let limit = idle_timeout.map(|limit| u32::try_from(limit.as_secs()).unwrap_or(u32::MAX).max(1));
         self.registry.for_each(|record| {
