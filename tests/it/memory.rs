@@ -206,7 +206,10 @@ async fn the_parts_are_the_resident_set_in_four_states_and_it_comes_back() {
         is_whole("uploading", proxy.pid, &memory);
         most_http = most_http.max(bytes(&memory, "http"));
     }
-    assert!(most_http > 0.0 && most_http <= 256.0 * 1024.0, "{most_http} bytes of HTTP");
+    assert!(
+        most_http > 0.0 && most_http <= 256.0 * 1024.0,
+        "{most_http} bytes of HTTP"
+    );
 
     drop(pinning);
     proxy.set_policy("copy").await;
