@@ -69,28 +69,6 @@ pub fn flush_thread_cache() {
     }
 }
 
-/// Makes the allocator give back at once what is free in the calling thread's arena. For the end of a burst: its
-/// background thread leaves up to four megabytes an arena lying, because so little is not worth a wake-up to it. As long
-/// as the kernel takes for the pages. Without jemalloc it does nothing.
-pub fn give_back_now() {
-    #[cfg(feature = "jemalloc")]
-    {
-        use tikv_jemalloc_ctl::{Access, AsName, Mib};
-
-        let arena = b"thread.arena\0".name().read();
-        let decay = b"arena.0.dirty_decay_ms\0".name().mib();
-        let (Ok(index), Ok(decay)) = (arena, decay) else { return };
-        let index: u32 = index;
-        let mut decay: Mib<[usize; 3]> = decay;
-        decay[1] = index as usize;
-        // `arena.<i>.purge` takes no value, which only unsafe code can say. A decay time of 0 purges.
-        for milliseconds in [0, DECAY_MILLISECONDS] {
-            // It cannot fail for a thread's own arena; and then the pages only stay longer.
-            let _ = decay.write(milliseconds);
-        }
-    }
-}
-
 /// What is allocated now, in bytes; `None` without the feature `jemalloc`. Some 10 µs.
 pub(super) fn allocated_bytes() -> Option<u64> {
     #[cfg(feature = "jemalloc")]

@@ -74,6 +74,10 @@ impl Composition {
         let untouched = live_slab_bytes.saturating_sub(parts[MemoryPart::Slabs.index()]);
         let slack = allocator.map_or(0, |allocator| {
             let touched = allocator.allocated.saturating_sub(allocator.cached + untouched);
+            // Of what is claimed only HTTP may be more than there is: it counts what was given back elsewhere.
+            let http = &mut parts[MemoryPart::Http.index()];
+            *http -= claimed.saturating_sub(touched).min(*http);
+            let claimed: u64 = parts.iter().sum();
             // Never more than what nobody claims.
             resident.heap.saturating_sub(touched.max(claimed))
         });
@@ -147,6 +151,32 @@ mod tests {
         let touched = 2_000;
         assert_eq!(composition.part(MemoryPart::AllocatorSlack), (3_900 - touched) * KIB);
         assert_eq!(composition.part(MemoryPart::Other), (touched - 524 + 100) * KIB);
+        assert_eq!(composition.parts.iter().sum::<u64>(), composition.resident_bytes);
+    }
+
+    #[test]
+    fn http_gives_way_when_more_is_claimed_than_allocated() {
+        let resident = Resident {
+            total: 10_000 * KIB,
+            code_and_stacks: 6_000 * KIB,
+            c_heap: 0,
+            heap: 4_000 * KIB,
+        };
+        let allocator = AllocatorNumbers {
+            allocated: 3_000 * KIB,
+            active: 0,
+            metadata: 0,
+            resident: 0,
+            retained: 0,
+            cached: 0,
+        };
+        let mut claimed = [0; MemoryPart::ALL.len()];
+        claimed[MemoryPart::Tls.index()] = 1_000 * KIB;
+        claimed[MemoryPart::Http.index()] = 9_000 * KIB;
+        let composition = Composition::of(&resident, Some(allocator), claimed, 0);
+        assert_eq!(composition.part(MemoryPart::Tls), 1_000 * KIB);
+        assert_eq!(composition.part(MemoryPart::Http), 2_000 * KIB);
+        assert_eq!(composition.part(MemoryPart::AllocatorSlack), 1_000 * KIB);
         assert_eq!(composition.parts.iter().sum::<u64>(), composition.resident_bytes);
     }
 

@@ -15,7 +15,7 @@ use prometheus::IntGauge;
 use crate::ledger::Ledgers;
 use crate::metrics::Metrics;
 
-pub use allocator::{AllocatorNumbers, flush_thread_cache, give_back_now, give_back_soon};
+pub use allocator::{AllocatorNumbers, flush_thread_cache, give_back_soon};
 pub use composition::{Composition, SlabBytes};
 pub use kernel::{SocketMemory, TcpMemory};
 pub use limit::limit_bytes;

@@ -1,6 +1,6 @@
 //! One downstream connection, from accept to the end of HTTP.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
@@ -106,6 +106,7 @@ async fn serve_http(
         origin,
         slot: Rc::clone(&slot),
         record: Rc::clone(&registration.record),
+        at_rest: Cell::default(),
         upstream: RefCell::default(),
     });
     let mut connection = http1::Builder::new()

@@ -38,6 +38,24 @@ pub(crate) enum Order {
     End(CloseReason),
 }
 
+/// Most that a connection is taken to hold while it speaks HTTP, in bytes: its task, and what is read ahead both ways.
+///
+/// What is measured in its polls is no bound: a message's head and the channel of its body are given back in the poll of
+/// the upstream's connection, which is not measured.
+const MOST_OF_HTTP: i32 = 128 << 10;
+
+/// What a connection holds between two requests, in bytes.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) enum AtRest {
+    /// No request has come.
+    #[default]
+    Unknown,
+    /// The first request is under way.
+    Soon,
+    /// This much.
+    Known(i32),
+}
+
 /// The heads that a tunnel holds.
 #[derive(Debug, Default)]
 pub(crate) struct Heads {
@@ -90,9 +108,28 @@ impl ConnectionRecord {
     /// Claims `bytes` more for this connection, until it is gone; a negative number gives back.
     pub(crate) fn claim(&self, bytes: i64) {
         // Far below 2 GiB: what waits, which has no such limit, is claimed elsewhere.
-        self.claimed
-            .set(self.claimed.get().saturating_add(i32::try_from(bytes).unwrap_or(0)));
-        ledger::claim(self.part(), bytes);
+        let claimed = self.claimed.get().saturating_add(i32::try_from(bytes).unwrap_or(0));
+        self.set_claim(match self.phase.get() {
+            Phase::Handshake | Phase::Tunnel => claimed,
+            Phase::Http => claimed.min(MOST_OF_HTTP),
+        });
+    }
+
+    fn set_claim(&self, claimed: i32) {
+        let before = self.claimed.replace(claimed);
+        ledger::claim(self.part(), i64::from(claimed) - i64::from(before));
+    }
+
+    /// A request has come, so all of those before are done: it holds what it held then, whatever was measured since.
+    pub(crate) fn request_begins(&self, at_rest: &Cell<AtRest>) {
+        at_rest.set(match at_rest.get() {
+            AtRest::Unknown => AtRest::Soon,
+            AtRest::Soon => AtRest::Known(self.claimed.get()),
+            AtRest::Known(claimed) => {
+                self.set_claim(claimed);
+                AtRest::Known(claimed)
+            }
+        });
     }
 
     /// What is claimed for it now, in bytes: all but its TLS session and what waits.
@@ -208,6 +245,8 @@ pub struct Registry {
     /// A tree gives memory back when connections leave; a vector or a hash table would keep its peak.
     records: RefCell<BTreeMap<u64, Rc<ConnectionRecord>>>,
     next_id: Cell<u64>,
+    /// Most connections at once since [`Self::burst_is_over`] last said so.
+    most: Cell<usize>,
     /// Number of workers, so that ids are unique among them.
     stride: u64,
 }
@@ -219,6 +258,7 @@ impl Registry {
         Rc::new(Self {
             records: RefCell::default(),
             next_id: Cell::new(worker as u64 + 1),
+            most: Cell::new(0),
             stride: workers as u64,
         })
     }
@@ -254,6 +294,7 @@ impl Registry {
             record
         });
         record.claim(taken);
+        self.most.set(self.most.get().max(self.len()));
         Registration {
             record,
             registry: Rc::clone(self),
@@ -284,6 +325,15 @@ impl Registry {
         released
     }
 
+    /// Whether connections have fallen to less than half of the most since this last said so. However short the burst.
+    pub(crate) fn burst_is_over(&self) -> bool {
+        let is_over = self.len() < self.most.get() / 2;
+        if is_over {
+            self.most.set(self.len());
+        }
+        is_over
+    }
+
     /// Connections that are there.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -299,6 +349,10 @@ impl Registry {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use tokio::sync::Semaphore;
+
     use super::*;
 
     /// With its two counters it fills a size class of the allocator: a word more costs every connection 32 bytes.
@@ -309,5 +363,27 @@ mod tests {
     fn a_record_has_not_grown() {
         let bytes = size_of::<ConnectionRecord>() + 2 * size_of::<usize>();
         assert!(bytes <= MOST_BYTES, "{bytes} bytes");
+    }
+
+    #[test]
+    fn what_http_is_taken_to_hold_does_not_grow_with_requests() {
+        let open = prometheus::IntGauge::new("open", "connections").unwrap();
+        let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        let peer = "192.0.2.1:1".parse().unwrap();
+        let registration = Registry::new(0, 1).register(peer, GaugeGuard::new(&open), permit);
+        let record = &registration.record;
+        record.phase.set(Phase::Http);
+        record.claim(10_000);
+        let at_rest = Cell::default();
+        for _ in 0..1000 {
+            record.request_begins(&at_rest);
+            record.claim(500);
+        }
+        assert!((10_000..12_000).contains(&record.claimed()), "{}", record.claimed());
+        record.claim(1 << 30);
+        assert_eq!(record.claimed(), MOST_OF_HTTP as usize);
+        record.become_tunnel("/".into());
+        record.claim(1000);
+        assert_eq!(record.claimed(), MOST_OF_HTTP as usize + 1000);
     }
 }

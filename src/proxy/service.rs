@@ -1,7 +1,7 @@
 //! The service of one connection: a stack of layers around forwarding and upgrading.
 
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -25,7 +25,7 @@ use super::error::{self, ProxyError};
 use super::forward::forward;
 use super::handshake::wants_websocket;
 use super::headers::Origin;
-use super::registry::ConnectionRecord;
+use super::registry::{AtRest, ConnectionRecord};
 use super::settings::Shared;
 use super::upgrade::{self, UpstreamHalf};
 use super::worker::WorkerContext;
@@ -45,6 +45,8 @@ pub(crate) struct Exchange {
     pub(crate) slot: Rc<HeadSlot>,
     /// What its memory is claimed for.
     pub(crate) record: Rc<ConnectionRecord>,
+    /// What it holds between two requests.
+    pub(crate) at_rest: Cell<AtRest>,
     /// Put here with a 101, taken when the 101 is sent.
     pub(crate) upstream: RefCell<Option<UpstreamHalf>>,
 }
@@ -110,6 +112,7 @@ where
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>>>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
+        self.exchange.record.request_begins(&self.exchange.at_rest);
         // Here, and not in a future: hyper may read on before it polls that, and then the slice would be gone.
         if wants_websocket(&request) {
             self.exchange.slot.keep();

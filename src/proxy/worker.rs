@@ -48,10 +48,6 @@ pub struct WorkerContext {
     pub draining: CancellationToken,
     /// Ticks since the start.
     pub(crate) tick: Cell<u32>,
-    /// Most connections that a sweep found since the last burst was over.
-    most: Cell<usize>,
-    /// Much was freed since the allocator was last told to give it back.
-    freed: Cell<bool>,
     /// Size of the task that speaks HTTP, once there was one; it has no name to ask `size_of` for.
     pub http_task_bytes: Cell<usize>,
     client: RefCell<Option<(u64, PooledClient)>>,
@@ -78,8 +74,6 @@ impl WorkerContext {
             tracker: TaskTracker::new(),
             draining: CancellationToken::new(),
             tick: Cell::new(0),
-            most: Cell::new(0),
-            freed: Cell::new(false),
             http_task_bytes: Cell::new(0),
             client: RefCell::new(None),
             shared,
@@ -104,10 +98,7 @@ impl WorkerContext {
     pub fn set_policy(&self, policy: HeadPolicy) -> usize {
         self.slabs.set_policy(policy);
         match policy {
-            HeadPolicy::Copy => {
-                self.freed.set(true);
-                self.registry.release_heads()
-            }
+            HeadPolicy::Copy => self.registry.release_heads(),
             HeadPolicy::Pin => 0,
         }
     }
@@ -116,7 +107,11 @@ impl WorkerContext {
     pub fn sweep(&self) {
         let now = self.tick.get() + 1;
         self.tick.set(now);
-        self.give_back();
+        self.slabs.sweep();
+        if self.registry.burst_is_over() {
+            // What the thread's cache holds is of its size.
+            memory::flush_thread_cache();
+        }
         let idle_timeout = self.shared.settings.load().config.tunnel.idle_timeout;
         let limit = idle_timeout.map(|limit| u32::try_from(limit.as_secs()).unwrap_or(u32::MAX).max(1));
         self.registry.for_each(|record| {
@@ -133,25 +128,6 @@ impl WorkerContext {
                 _ => {}
             }
         });
-    }
-
-    /// Gives memory back that a burst has left: slabs that nothing is in, and what the allocator keeps.
-    fn give_back(&self) {
-        let slabs_freed = self.slabs.sweep();
-        let connections = self.registry.len();
-        let burst_is_over = connections < self.most.get() / 2;
-        if burst_is_over {
-            // What the thread's cache holds is of its size.
-            memory::flush_thread_cache();
-            self.most.set(connections);
-        }
-        self.most.set(self.most.get().max(connections));
-        if slabs_freed || burst_is_over {
-            self.freed.set(true);
-        } else if self.freed.take() {
-            // Nothing more has come in this tick.
-            memory::give_back_now();
-        }
     }
 
     /// Begins the drain: HTTP connections end after the current request, tunnels are closed with 1001.

@@ -151,24 +151,24 @@ impl SlabPool {
     /// time under `pin`, that is all of them.
     ///
     /// `rewinds`: a read begins at the front again, as under `copy`. Then what was written far behind the front is of no
-    /// use, quiet or not. Returns whether it gave anything back.
-    pub fn sweep(&mut self, rewinds: bool) -> bool {
+    /// use, quiet or not.
+    pub fn sweep(&mut self, rewinds: bool) {
         let carved = self.counters.slab_carved_bytes[self.shared.class].get();
         self.quiet = if carved == self.swept_at { self.quiet + 1 } else { 0 };
         self.swept_at = carved;
         let is_quiet = self.quiet >= QUIET_SWEEPS;
-        let mut freed = is_quiet && self.shared.free_spares();
+        if is_quiet {
+            self.shared.free_spares();
+        }
         let most = match (is_quiet, rewinds) {
             (true, _) => FEW_BYTES,
             (false, true) => self.shared.capacity / 4,
-            (false, false) => return false,
+            (false, false) => return,
         };
         let in_vain = |current: &mut Current| Rc::strong_count(&current.slab) == 1 && current.memory.touched() > most;
         if self.current.take_if(in_vain).is_some() {
             self.shared.freed(1);
-            freed = true;
         }
-        freed
     }
 
     /// Every live slab of this pool that has a name: the current one and the retired ones, not the spares.

@@ -92,19 +92,17 @@ impl PoolShared {
         self.free_surplus(limit);
     }
 
-    /// Frees what is kept; as many as before may be kept again. Whether there was any.
-    pub(super) fn free_spares(&self) -> bool {
-        self.free_surplus(0) > 0
+    /// Frees what is kept; as many as before may be kept again.
+    pub(super) fn free_spares(&self) {
+        self.free_surplus(0);
     }
 
-    /// Returns how many that were.
-    fn free_surplus(&self, limit: usize) -> usize {
+    fn free_surplus(&self, limit: usize) {
         let mut spares = self.spares.borrow_mut();
         let surplus = spares.len().saturating_sub(limit);
         spares.truncate(limit);
         spares.shrink_to_fit();
         drop(spares);
         self.freed(surplus);
-        surplus
     }
 }

@@ -103,18 +103,16 @@ impl WorkerSlabs {
     }
 
     /// Gives back what nothing is in, see [`SlabPool::sweep`], and forgets upstream connections that are gone or are
-    /// tunnels by now; to be called about once a second. Whether it gave back a slab.
-    pub fn sweep(&self) -> bool {
+    /// tunnels by now; to be called about once a second.
+    pub fn sweep(&self) {
         let rewinds = self.policy() == HeadPolicy::Copy;
-        let mut freed = false;
         for class in SlabClass::ALL {
-            freed |= self.pool(class).borrow_mut().sweep(rewinds);
+            self.pool(class).borrow_mut().sweep(rewinds);
         }
         let mut slots = self.upstream_slots.borrow_mut();
         slots.retain(|slot| slot.strong_count() > 0);
         let room = slots.len().max(FEW_SLOTS) * 2;
         slots.shrink_to(room);
-        freed
     }
 
     /// The slices that upstream connections remember.

@@ -198,6 +198,19 @@ async fn the_parts_are_the_resident_set_in_four_states_and_it_comes_back() {
     let used = memory["slabs"]["used_bytes"].as_u64().unwrap();
     assert!((TUNNELS as u64..1 << 20).contains(&used), "{memory}");
 
+    // What a request's memory is given back by is not its connection: it must not seem to hold that for ever.
+    let mut uploads = proxy.load("upload", "", &["-n", "1", "--size", "256KiB", "--count", "400"]);
+    let mut most_http: f64 = 0.0;
+    while uploads.0.try_wait().unwrap().is_none() {
+        let memory = proxy.memory().await;
+        is_whole("uploading", proxy.pid, &memory);
+        most_http = most_http.max(bytes(&memory, "http"));
+    }
+    assert!(
+        most_http > 0.0 && most_http <= 256.0 * 1024.0,
+        "{most_http} bytes of HTTP"
+    );
+
     drop(pinning);
     proxy.set_policy("copy").await;
     // With few tunnels one dirty page more or less counts: `bench/memory` holds 10 % with many.

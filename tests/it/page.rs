@@ -346,6 +346,15 @@ async fn light_and_dark_and_without_motion_as_the_viewer_prefers() {
     assert_ne!(seen[0].0, seen[1].0, "another ground");
     assert_ne!(seen[0].1, seen[1].1, "another picture");
 
+    // The chart's scale, next to the units' borders as well.
+    let tops = "return import('/page/chart.js').then(({ ceiling }) => \
+        [0, 1000, 1024, 990 * 1024, 1000 * 2 ** 20, 1023 * 2 ** 20, 2 ** 30].map((value) => ceiling(value) / value))";
+    let tops = browser.run(tops).await;
+    for top in &tops.as_array().unwrap()[1..] {
+        let above = top.as_f64().unwrap_or(f64::NAN);
+        assert!((1.0..2.2).contains(&above), "{tops}");
+    }
+
     let moves = "return getComputedStyle(document.querySelector('.cell')).transitionDuration";
     assert_ne!(browser.run(moves).await, "0s");
     browser.prefer("prefers-reduced-motion", "reduce").await;

@@ -95,11 +95,12 @@ const spanOf = (history) => Math.min(Math.max(history.at(-1).at - history[0].at,
 
 const moment = (ago) => (ago === 0 ? "now" : ago % 60 ? `−${ago} s` : `−${ago / 60} min`);
 
-/** A round number of bytes at or above `value`, that quarters well. */
-function ceiling(value) {
-  const unit = 1024 ** Math.floor(Math.log(Math.max(value, 1024)) / Math.log(1024));
-  const steps = [1, 1.5, 2, 3, 4, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 160, 192, 256, 320, 400, 512, 640, 800, 1024];
-  return steps.find((step) => step * unit >= value * 1.04) * unit;
+/** A round number of bytes, a little above `value` at the least, that quarters well. */
+export function ceiling(value) {
+  const least = Math.max(value, 1024) * 1.04;
+  const unit = 1024 ** Math.floor(Math.log(least) / Math.log(1024));
+  const steps = [1, 1.5, 2, 3, 4, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 160, 192, 256, 320, 400, 512, 640, 800];
+  return (steps.find((step) => step * unit >= least) ?? 1024) * unit;
 }
 
 const sum = (parts) => Object.values(parts).reduce((total, part) => total + part, 0);

@@ -79,6 +79,8 @@ export const isPinned = (slab) => slab.state === "retired" && slab.heads > 0;
 function connection([id, worker, peer, phase, since, path, active, up, upFrames, down, downFrames, heads, lastSlice]) {
   const held = heads.map(([side, slab, bytes, slice]) => ({ side, slab, bytes, slice }));
   const text = [`#${id}`, peer, phase, path, ...held.map((head) => head.slab)].join(" ").toLowerCase();
+  // Both are rounded: nothing is idle for longer than it is there.
+  active = Math.max(active, since);
   return { id, worker, peer, phase, since, path, active, up, upFrames, down, downFrames, heads: held, lastSlice, text };
 }
 
