@@ -86,10 +86,11 @@ impl HeadSlot {
     /// Notes what became of a write or a flush.
     fn wrote<T>(&self, poll: Poll<T>) -> Poll<T> {
         let was_blocked = self.blocked.replace(poll.is_pending());
-        if was_blocked && poll.is_ready() {
-            if let Some(waiter) = self.waiter.take() {
-                waiter.wake();
-            }
+        if was_blocked
+            && poll.is_ready()
+            && let Some(waiter) = self.waiter.take()
+        {
+            waiter.wake();
         }
         poll
     }
