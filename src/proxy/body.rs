@@ -2,15 +2,18 @@
 
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty, Full};
+use tokio::time::Instant;
 use tower::BoxError;
 
 use crate::slab::HeadSlot;
+use crate::upstream::ReadPace;
 
 /// A streamed body, from either side.
 pub(crate) type Body = UnsyncBoxBody<Bytes, BoxError>;
@@ -31,6 +34,10 @@ pub(crate) fn text(text: impl Into<Bytes>) -> Body {
     boxed(Full::new(text.into()))
 }
 
+/// A client that takes nothing for so long is slow: a round trip on most paths, and far more than a fast client that waits
+/// for a core of its machine.
+const SLOW: Duration = Duration::from_millis(100);
+
 pin_project_lite::pin_project! {
     /// A response body that gives nothing more while the client does not take what it gave before.
     ///
@@ -40,13 +47,23 @@ pin_project_lite::pin_project! {
         #[pin]
         body: B,
         slot: Rc<HeadSlot>,
+        pace: Option<ReadPace>,
+        blocked_since: Option<Instant>,
     }
 }
 
 impl<B> PacedBody<B> {
-    /// `body`, for the connection that `slot` is of.
-    pub(crate) fn new(body: B, slot: Rc<HeadSlot>) -> Self {
-        Self { body, slot }
+    /// `body`, for the connection that `slot` is of. If it comes from the upstream, `pace` says how fast.
+    pub(crate) fn new(body: B, slot: Rc<HeadSlot>, pace: Option<ReadPace>) -> Self {
+        if let Some(pace) = &pace {
+            pace.start_over();
+        }
+        Self {
+            body,
+            slot,
+            pace,
+            blocked_since: None,
+        }
     }
 }
 
@@ -56,7 +73,15 @@ impl<B: HttpBody> HttpBody for PacedBody<B> {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let this = self.project();
-        ready!(this.slot.poll_unblocked(cx));
+        if this.slot.poll_unblocked(cx).is_pending() {
+            this.blocked_since.get_or_insert_with(Instant::now);
+            return Poll::Pending;
+        }
+        if let (Some(since), Some(pace)) = (this.blocked_since.take(), this.pace)
+            && since.elapsed() >= SLOW
+        {
+            pace.start_over();
+        }
         this.body.poll_frame(cx)
     }
 
@@ -141,7 +166,7 @@ mod tests {
                 given: Rc::clone(&counted),
                 waits: false,
             };
-            let body = PacedBody::new(body, Rc::clone(&slot));
+            let body = PacedBody::new(body, Rc::clone(&slot), None);
             async { Ok::<_, Infallible>(Response::new(body)) }
         });
         let tasks = LocalSet::new();

@@ -32,6 +32,7 @@ use super::worker::WorkerContext;
 use crate::labels::UpstreamFailure;
 use crate::layer::{NoResponse, ObserveLayer, ObservedBody, RescueLayer, ResponseTimeoutLayer};
 use crate::slab::HeadSlot;
+use crate::upstream::ReadPace;
 
 /// Body of what a client gets.
 pub(crate) type ResponseBody = ObservedBody<UnsyncBoxBody<bytes::Bytes, BoxError>>;
@@ -121,7 +122,11 @@ where
         }
         let slot = Rc::clone(&self.exchange.slot);
         let response = self.stack.clone().oneshot(request);
-        Box::pin(async move { Ok(response.await?.map(|body| PacedBody::new(body, slot))) })
+        Box::pin(async move {
+            let mut response = response.await?;
+            let pace = response.extensions_mut().remove::<ReadPace>();
+            Ok(response.map(|body| PacedBody::new(body, slot, pace)))
+        })
     }
 }
 

@@ -17,6 +17,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use send_wrapper::SendWrapper;
 
 use super::dial::{DialError, Dialer};
+use super::pace::{PacedReader, ReadPace};
 use super::stream::UpstreamStream;
 use crate::config::UpstreamConfig;
 use crate::slab::{HeadIo, SlabReader, WorkerSlabs};
@@ -67,25 +68,33 @@ impl tower::Service<Uri> for DialingConnector {
         let Self { dialer, slabs } = self.clone();
         Box::pin(async move {
             let stream = dialer.dial().await?;
-            let reader = SlabReader::new(stream, Rc::clone(&slabs));
-            Ok(PooledConnection(SendWrapper::new(TokioIo::new(slabs.watched(reader)))))
+            let pace = ReadPace::default();
+            let reader = PacedReader::new(SlabReader::new(stream, Rc::clone(&slabs)), pace.clone());
+            let io = SendWrapper::new(TokioIo::new(slabs.watched(reader)));
+            Ok(PooledConnection { io, pace })
         })
     }
 }
 
-/// An upstream connection in the pool. It reads through the worker's tcp slab.
+/// An upstream connection in the pool. It reads through the worker's tcp slab, at a pace that the responses carry as an
+/// extension.
 #[derive(Debug)]
-pub struct PooledConnection(SendWrapper<TokioIo<HeadIo<SlabReader<UpstreamStream>>>>);
+pub struct PooledConnection {
+    io: SendWrapper<UpstreamIo>,
+    pace: ReadPace,
+}
+
+type UpstreamIo = TokioIo<HeadIo<PacedReader<SlabReader<UpstreamStream>>>>;
 
 impl PooledConnection {
-    fn io(&mut self) -> Pin<&mut TokioIo<HeadIo<SlabReader<UpstreamStream>>>> {
-        Pin::new(&mut self.0)
+    fn io(&mut self) -> Pin<&mut UpstreamIo> {
+        Pin::new(&mut self.io)
     }
 }
 
 impl Connection for PooledConnection {
     fn connected(&self) -> Connected {
-        Connected::new()
+        Connected::new().extra(self.pace.clone())
     }
 }
 
@@ -109,7 +118,7 @@ impl Write for PooledConnection {
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
+        self.io.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
