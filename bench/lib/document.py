@@ -95,7 +95,8 @@ def everybody(results):
         row.append(f"{memory[name]['each_bytes']:,.0f}" if name in memory else "")
         for each in chosen:
             of_row = results["timed"][each.key]
-            row.append(f"{of_row[name]['median'] * each.scale:,.{each.digits}f}" if name in of_row else "")
+            few = name in of_row and judge.doubtful(of_row[name], each)
+            row.append(f"{of_row[name]['median'] * each.scale:,.{each.digits}f}{'?' * few}" if name in of_row else "")
         row.append(f"{slow[name]['median'] * rows.SLOW.scale:,.1f}" if name in slow else "")
         row.append(f"{memory[name]['back_ratio']:.2f}" if name in memory else "")
         body.append(row)
@@ -127,7 +128,7 @@ def saturated(results):
         if targets.US not in of_row:
             continue
         cores = of_row[targets.US]["cores"]
-        best = judge.best_peer(of_row, targets.peers_of(of_row))
+        best = judge.best_peer(of_row, targets.peers_of(of_row), row)
         theirs = f"{of_row[best]['cores']['proxy']:.2f}" if best else ""
         body.append(
             [

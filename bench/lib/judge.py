@@ -2,15 +2,23 @@
 
 import statistics
 
+# Messages or connections in all rounds.
+FEW = 100
+
 
 def spread(values):
     """Median and range of what several runs gave."""
     return {"median": statistics.median(values), "least": min(values), "most": max(values), "values": list(values)}
 
 
-def best_peer(of_row, peers):
-    """The peer with the lowest median; `None` if there is none."""
-    there = [name for name in peers if name in of_row]
+def doubtful(one, row):
+    """Whether so little was done that processor time, which comes in hundredths of a second, is mostly rounding."""
+    return row.kind in ("churn", "echo") and one.get("units", FEW) < FEW
+
+
+def best_peer(of_row, peers, row):
+    """The peer with the lowest median that says something; `None` if there is none."""
+    there = [name for name in peers if name in of_row and not doubtful(of_row[name], row)]
     return min(there, key=lambda name: of_row[name]["median"], default=None)
 
 
@@ -24,7 +32,7 @@ def ratio(ours, theirs):
 
 def verdict(row, of_row, us, peers):
     """What the table says of a row."""
-    best = best_peer(of_row, peers)
+    best = best_peer(of_row, peers, row)
     ours = of_row[us]
     against = ratio(ours, of_row[best]) if best else None
     met = None
