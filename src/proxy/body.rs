@@ -1,11 +1,12 @@
 //! The bodies of requests and responses on their way through.
 
+use std::cell::Cell;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty, Full};
@@ -38,6 +39,23 @@ pub(crate) fn text(text: impl Into<Bytes>) -> Body {
 /// for a core of its machine.
 const SLOW: Duration = Duration::from_millis(100);
 
+/// Bytes that prove that a client reads: more than the kernels between take for one that does not. Linux's send and receive
+/// buffers grow to 4 and 6 MiB (`tcp_wmem`, `tcp_rmem`).
+const PROOF: usize = 16 * 1024 * 1024;
+
+/// How well the client of one connection takes what it is given.
+#[derive(Debug, Default)]
+pub(crate) struct Appetite {
+    /// Bytes given to it since it was slow.
+    given: Cell<usize>,
+}
+
+impl Appetite {
+    fn is_proved(&self) -> bool {
+        self.given.get() >= PROOF
+    }
+}
+
 pin_project_lite::pin_project! {
     /// A response body that gives nothing more while the client does not take what it gave before.
     ///
@@ -47,20 +65,22 @@ pin_project_lite::pin_project! {
         #[pin]
         body: B,
         slot: Rc<HeadSlot>,
+        appetite: Rc<Appetite>,
         pace: Option<ReadPace>,
         blocked_since: Option<Instant>,
     }
 }
 
 impl<B> PacedBody<B> {
-    /// `body`, for the connection that `slot` is of. If it comes from the upstream, `pace` says how fast.
-    pub(crate) fn new(body: B, slot: Rc<HeadSlot>, pace: Option<ReadPace>) -> Self {
+    /// `body`, for the connection that `slot` and `appetite` are of; `pace` is that of the upstream connection it comes from.
+    pub(crate) fn new(body: B, slot: Rc<HeadSlot>, appetite: Rc<Appetite>, pace: Option<ReadPace>) -> Self {
         if let Some(pace) = &pace {
-            pace.start_over();
+            pace.set_large(appetite.is_proved());
         }
         Self {
             body,
             slot,
+            appetite,
             pace,
             blocked_since: None,
         }
@@ -77,12 +97,17 @@ impl<B: HttpBody> HttpBody for PacedBody<B> {
             this.blocked_since.get_or_insert_with(Instant::now);
             return Poll::Pending;
         }
-        if let (Some(since), Some(pace)) = (this.blocked_since.take(), this.pace)
-            && since.elapsed() >= SLOW
-        {
-            pace.start_over();
+        let given = &this.appetite.given;
+        if this.blocked_since.take().is_some_and(|since| since.elapsed() >= SLOW) {
+            given.set(0);
         }
-        this.body.poll_frame(cx)
+        let frame = ready!(this.body.poll_frame(cx));
+        if let (Some(Ok(frame)), Some(pace)) = (&frame, this.pace) {
+            let bytes = frame.data_ref().map_or(0, Buf::remaining);
+            given.set(given.get().saturating_add(bytes));
+            pace.set_large(this.appetite.is_proved());
+        }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -96,7 +121,6 @@ impl<B: HttpBody> HttpBody for PacedBody<B> {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
     use std::convert::Infallible;
 
     use http::{Request, Response};
@@ -147,6 +171,23 @@ mod tests {
         }
     }
 
+    #[test]
+    fn reads_are_large_once_a_client_has_taken_much() {
+        let pace = ReadPace::default();
+        let appetite = Rc::new(Appetite::default());
+        let piece = Bytes::from(vec![0; PROOF / 2]);
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        let mut take = || {
+            let body = http_body_util::Full::new(piece.clone());
+            let mut body = PacedBody::new(body, Rc::default(), Rc::clone(&appetite), Some(pace.clone()));
+            assert!(Pin::new(&mut body).poll_frame(&mut context).is_ready());
+            pace.is_large()
+        };
+        assert_eq!([take(), take()], [false, true]);
+        appetite.given.set(0);
+        assert!(!take(), "it was slow since");
+    }
+
     #[tokio::test]
     async fn a_client_that_does_not_read_is_given_no_more() {
         let metrics = Metrics::register(&prometheus::Registry::new()).unwrap();
@@ -166,7 +207,7 @@ mod tests {
                 given: Rc::clone(&counted),
                 waits: false,
             };
-            let body = PacedBody::new(body, Rc::clone(&slot), None);
+            let body = PacedBody::new(body, Rc::clone(&slot), Rc::default(), None);
             async { Ok::<_, Infallible>(Response::new(body)) }
         });
         let tasks = LocalSet::new();

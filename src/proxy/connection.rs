@@ -105,6 +105,7 @@ async fn serve_http(
         worker: Rc::clone(&worker),
         origin,
         slot: Rc::clone(&slot),
+        appetite: Rc::default(),
         record: Rc::clone(&registration.record),
         at_rest: Cell::default(),
         upstream: RefCell::default(),

@@ -20,7 +20,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 use tower_http::timeout::TimeoutBody;
 
-use super::body::{self, Body, PacedBody};
+use super::body::{self, Appetite, Body, PacedBody};
 use super::error::{self, ProxyError};
 use super::forward::forward;
 use super::handshake::wants_websocket;
@@ -44,6 +44,8 @@ pub(crate) struct Exchange {
     pub(crate) origin: Origin,
     /// Knows the slice in which a head would begin.
     pub(crate) slot: Rc<HeadSlot>,
+    /// How well the client takes responses.
+    pub(crate) appetite: Rc<Appetite>,
     /// What its memory is claimed for.
     pub(crate) record: Rc<ConnectionRecord>,
     /// What it holds between two requests.
@@ -121,11 +123,12 @@ where
             self.exchange.slot.forget();
         }
         let slot = Rc::clone(&self.exchange.slot);
+        let appetite = Rc::clone(&self.exchange.appetite);
         let response = self.stack.clone().oneshot(request);
         Box::pin(async move {
             let mut response = response.await?;
             let pace = response.extensions_mut().remove::<ReadPace>();
-            Ok(response.map(|body| PacedBody::new(body, slot, pace)))
+            Ok(response.map(|body| PacedBody::new(body, slot, appetite, pace)))
         })
     }
 }
