@@ -13,12 +13,12 @@ pub enum Warning {
     DebugBuild,
     /// The generator was the limit.
     GeneratorBusy {
-        /// See [`Generator::busy_ratio`].
+        /// See [`Generator::busy_ratio`](super::Generator::busy_ratio).
         busy_ratio: f64,
     },
     /// The machine was the limit.
     GeneratorStarved {
-        /// See [`Generator::starved_ratio`].
+        /// See [`Generator::starved_ratio`](super::Generator::starved_ratio).
         starved_ratio: f64,
     },
     /// Connections were opened more slowly than asked.
