@@ -29,26 +29,35 @@ pub struct AllocatorNumbers {
 #[cfg(feature = "jemalloc")]
 const DECAY_MILLISECONDS: isize = 1000;
 
+/// What the allocator's manual calls oversize, in bytes (`opt.oversize_threshold`).
+#[cfg(feature = "jemalloc")]
+const OVERSIZE: usize = 8 << 20;
+
 /// Makes the allocator give memory back within about a second after it is free; the background thread does it, so no
-/// worker waits. Without jemalloc it does nothing.
+/// worker waits. What is as large as a slab it gives back at once: the next slab would be the same memory, resident to its
+/// end, though its front is all that is used. Without jemalloc it does nothing.
 pub fn give_back_soon() {
     #[cfg(feature = "jemalloc")]
     {
         use tikv_jemalloc_ctl::{Access, AsName, Mib, arenas};
 
+        // From 8 MiB on there is an arena for itself, behind those of the threads. With this it comes to be.
+        drop(std::hint::black_box(Vec::<u8>::with_capacity(OVERSIZE)));
         // Arenas that come to be from now on.
         let default = b"arenas.dirty_decay_ms\0".name();
         let set = default.write(DECAY_MILLISECONDS);
         let arena = b"arena.0.dirty_decay_ms\0".name().mib();
-        let (Ok(()), Ok(count), Ok(arena)) = (set, arenas::narenas::read(), arena) else {
+        let of_threads = b"opt.narenas\0".name().read();
+        let (Ok(()), Ok(count), Ok(arena), Ok(of_threads)) = (set, arenas::narenas::read(), arena, of_threads) else {
             tracing::warn!("the allocator cannot be told to give memory back soon: it takes ten seconds");
             return;
         };
-        let mut arena: Mib<[usize; 3]> = arena;
-        for index in 0..count as usize {
-            arena[1] = index;
+        let (mut arena, of_threads): (Mib<[usize; 3]>, u32) = (arena, of_threads);
+        for index in 0..count {
+            arena[1] = index as usize;
+            let decay = if index < of_threads { DECAY_MILLISECONDS } else { 0 };
             // Most do not exist yet, and that is the only error.
-            let _ = arena.write(DECAY_MILLISECONDS);
+            let _ = arena.write(decay);
         }
     }
 }

@@ -213,14 +213,17 @@ async fn the_parts_are_the_resident_set_in_four_states_and_it_comes_back() {
 
     drop(pinning);
     proxy.set_policy("copy").await;
-    // With few tunnels one dirty page more or less counts: `bench/memory` holds 10 % with many.
+    // With few tunnels one dirty page more or less counts: `bench/memory` holds 10 % with many. A connection is gone a moment
+    // before what was claimed for it.
     let most = warm["resident_bytes"].as_f64().unwrap() * 1.2;
+    let no_claim_is_left = |memory: &Value| {
+        let nothing = |part: &&str| bytes(memory, part) == 0.0;
+        ["tunnels", "http", "unsent"].iter().all(nothing) && bytes(memory, "tls") == bytes(&warm, "tls")
+    };
     let memory = proxy
-        .until(|memory| all_gone(memory) && memory["resident_bytes"].as_f64().unwrap() <= most)
+        .until(|memory| {
+            all_gone(memory) && no_claim_is_left(memory) && memory["resident_bytes"].as_f64().unwrap() <= most
+        })
         .await;
     is_whole("after the burst", proxy.pid, &memory);
-    for part in ["tunnels", "http", "unsent"] {
-        assert_eq!(bytes(&memory, part), 0.0, "a claim is left: {memory}");
-    }
-    assert_eq!(bytes(&memory, "tls"), bytes(&warm, "tls"), "a claim is left: {memory}");
 }
