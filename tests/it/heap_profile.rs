@@ -9,7 +9,8 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::{certificates, soon};
+use crate::support::program::small_config;
+use crate::support::soon;
 
 struct Program {
     child: Child,
@@ -27,14 +28,7 @@ impl Drop for Program {
 
 /// Starts the program with a profiling allocator; returns its admin address.
 fn start(folder: &Path) -> (Program, SocketAddr) {
-    let made = certificates();
-    std::fs::write(folder.join("leaf.pem"), &made.leaf).unwrap();
-    std::fs::write(folder.join("key.pem"), &made.leaf_key).unwrap();
-    let config = "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n[log]\nformat = \"json\"\n\
-                  [tls]\ncertificates = [{ cert = \"leaf.pem\", key = \"key.pem\" }]\n\
-                  [upstream]\nservers = [\"http://127.0.0.1:1\"]\n[admin]\nlisten = \"127.0.0.1:0\"\n";
-    let path = folder.join("headpin.toml");
-    std::fs::write(&path, config).unwrap();
+    let path = small_config(folder);
     let mut child = Command::new(env!("CARGO_BIN_EXE_headpin"))
         .args(["serve", "--config"])
         .arg(path)

@@ -7,8 +7,7 @@ use std::process::{Child, ChildStderr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::support::certificates;
-use crate::support::program::{headpin, signal, wait_until};
+use crate::support::program::{headpin, signal, small_config, wait_until};
 
 /// More than wait to be written and fit in a pipe, each with a line in the log.
 const REQUESTS: usize = 10_000;
@@ -22,15 +21,7 @@ struct Serving {
 impl Serving {
     /// It, and the end of the pipe where its log arrives.
     fn start(folder: &Path) -> (Self, BufReader<ChildStderr>) {
-        let made = certificates();
-        std::fs::write(folder.join("leaf.pem"), &made.leaf).unwrap();
-        std::fs::write(folder.join("key.pem"), &made.leaf_key).unwrap();
-        let path = folder.join("headpin.toml");
-        let text = "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n\
-            [tls]\ncertificates = [{ cert = \"leaf.pem\", key = \"key.pem\" }]\n\
-            [upstream]\nservers = [\"http://127.0.0.1:1\"]\n\
-            [admin]\nlisten = \"127.0.0.1:0\"\n[log]\nformat = \"json\"\n";
-        std::fs::write(&path, text).unwrap();
+        let path = small_config(folder);
         let mut child = headpin(&["serve", "--config", path.to_str().unwrap()]).spawn().unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap());
         let admin = log.by_ref().lines().find_map(|line| {

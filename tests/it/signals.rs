@@ -3,20 +3,11 @@
 use std::io::{BufRead, BufReader};
 use std::process::Child;
 
-use crate::support::certificates;
-use crate::support::program::{headpin, signal};
+use crate::support::program::{headpin, signal, small_config};
 
 /// The program, at the moment when it says that it listens.
 fn just_listening(folder: &std::path::Path) -> (Child, impl BufRead + use<>) {
-    let made = certificates();
-    std::fs::write(folder.join("leaf.pem"), &made.leaf).unwrap();
-    std::fs::write(folder.join("key.pem"), &made.leaf_key).unwrap();
-    let path = folder.join("headpin.toml");
-    let text = "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n\
-        [tls]\ncertificates = [{ cert = \"leaf.pem\", key = \"key.pem\" }]\n\
-        [upstream]\nservers = [\"http://127.0.0.1:1\"]\n\
-        [admin]\nlisten = \"127.0.0.1:0\"\n[log]\nformat = \"json\"\n";
-    std::fs::write(&path, text).unwrap();
+    let path = small_config(folder);
     let mut child = headpin(&["serve", "--config", path.to_str().unwrap()]).spawn().unwrap();
     let mut log = BufReader::new(child.stderr.take().unwrap());
     let mut line = String::new();

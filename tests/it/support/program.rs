@@ -1,11 +1,11 @@
 //! headpin as a program of its own, and what it starts.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use super::PATIENCE;
+use super::{PATIENCE, certificates};
 
 /// headpin with `arguments`; its output is kept.
 pub fn headpin(arguments: &[&str]) -> Command {
@@ -122,4 +122,18 @@ pub fn wait_until(what: &str, condition: impl Fn() -> bool) {
         assert!(begin.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
         std::thread::sleep(Duration::from_millis(2));
     }
+}
+
+/// A config for a proxy of one worker that listens where it likes, with its certificate beside it; its upstream is not there.
+pub fn small_config(folder: &Path) -> PathBuf {
+    let made = certificates();
+    fs::write(folder.join("leaf.pem"), &made.leaf).unwrap();
+    fs::write(folder.join("key.pem"), &made.leaf_key).unwrap();
+    let path = folder.join("headpin.toml");
+    let text = "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n\
+        [tls]\ncertificates = [{ cert = \"leaf.pem\", key = \"key.pem\" }]\n\
+        [upstream]\nservers = [\"http://127.0.0.1:1\"]\n\
+        [admin]\nlisten = \"127.0.0.1:0\"\n[log]\nformat = \"json\"\n";
+    fs::write(&path, text).unwrap();
+    path
 }
