@@ -80,11 +80,12 @@ class Proxy:
         return urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request)
 
     def memory(self, sockets=False):
-        """`/api/memory`, and the resident set as the kernel tells it from outside, before or after, whichever is nearer."""
+        """`/api/memory`, and the resident set as the kernel tells it from outside: what came between before and after is right."""
         before = self.outside()
         told = self.ask("/api/memory" + ("?sockets=true" if sockets else ""))
         told["anonymous_bytes"] = self.anonymous()
-        told["outside_bytes"] = min(before, self.outside(), key=lambda bytes: abs(bytes - told["resident_bytes"]))
+        least, most = sorted((before, self.outside()))
+        told["outside_bytes"] = min(max(told["resident_bytes"], least), most)
         return told
 
     def anonymous(self):
