@@ -87,7 +87,7 @@ impl WorkerContext {
             Some((generation, client)) if *generation == settings.generation => client.clone(),
             _ => {
                 let dialer = Arc::clone(&settings.dialer);
-                let made = pooled_client(&settings.config.upstream, dialer, Rc::clone(&self.slabs));
+                let made = pooled_client(&settings.config.upstream, dialer);
                 *client = Some((settings.generation, made.clone()));
                 made
             }

@@ -2,15 +2,13 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
-use tokio::io::AsyncWrite;
-
-use crate::labels::SlabClass;
-use crate::slab::{SlabSlice, SliceRead, WorkerSlabs};
+use bytes::BufMut;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_util::io::poll_read_buf;
 
 /// One small read, in bytes. hyper doubles its buffer from 8 KiB whenever a read fills it, and walks through what it has grown
 /// to: one byte less keeps it there.
@@ -56,17 +54,10 @@ impl<S> PacedReader<S> {
     }
 }
 
-impl<S: SliceRead> SliceRead for PacedReader<S> {
-    fn poll_read_slice(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<io::Result<Option<SlabSlice>>> {
-        self.stream.poll_read_slice(cx, most.min(self.pace.most()))
-    }
-
-    fn slabs(&self) -> &Rc<WorkerSlabs> {
-        self.stream.slabs()
-    }
-
-    fn class(&self) -> SlabClass {
-        self.stream.class()
+impl<S: AsyncRead + Unpin> AsyncRead for PacedReader<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let most = self.pace.most();
+        poll_read_buf(Pin::new(&mut self.stream), cx, &mut into.limit(most)).map_ok(drop)
     }
 }
 

@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -14,13 +13,11 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use send_wrapper::SendWrapper;
 
 use super::dial::{DialError, Dialer};
 use super::pace::{PacedReader, ReadPace};
 use super::stream::UpstreamStream;
 use crate::config::UpstreamConfig;
-use crate::slab::{HeadIo, SlabReader, WorkerSlabs};
 
 /// Most that hyper reads ahead of a response that the client does not take, in bytes.
 const MAX_BUFFER: usize = 64 * 1024;
@@ -32,27 +29,21 @@ type RequestBody = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>
 pub type PooledClient = Client<DialingConnector, RequestBody>;
 
 /// Makes a worker's client.
-///
-/// Must be used on the worker's thread only: its connections read into the worker's slabs.
 #[must_use]
-pub fn pooled_client(config: &UpstreamConfig, dialer: Arc<Dialer>, slabs: Rc<WorkerSlabs>) -> PooledClient {
+pub fn pooled_client(config: &UpstreamConfig, dialer: Arc<Dialer>) -> PooledClient {
     Client::builder(TokioExecutor::new())
         .http1_max_buf_size(MAX_BUFFER)
         .pool_idle_timeout(config.pool_idle_timeout)
         .pool_max_idle_per_host(config.pool_max_idle)
         .pool_timer(TokioTimer::new())
         .timer(TokioTimer::new())
-        .build(DialingConnector {
-            dialer,
-            slabs: SendWrapper::new(slabs),
-        })
+        .build(DialingConnector { dialer })
 }
 
 /// Connects to whichever server is next; the host in the request's URI is only the pool's key.
 #[derive(Debug, Clone)]
 pub struct DialingConnector {
     dialer: Arc<Dialer>,
-    slabs: SendWrapper<Rc<WorkerSlabs>>,
 }
 
 impl tower::Service<Uri> for DialingConnector {
@@ -65,26 +56,25 @@ impl tower::Service<Uri> for DialingConnector {
     }
 
     fn call(&mut self, _: Uri) -> Self::Future {
-        let Self { dialer, slabs } = self.clone();
+        let dialer = Arc::clone(&self.dialer);
         Box::pin(async move {
             let stream = dialer.dial().await?;
             let pace = ReadPace::default();
-            let reader = PacedReader::new(SlabReader::new(stream, Rc::clone(&slabs)), pace.clone());
-            let io = SendWrapper::new(TokioIo::new(slabs.watched(reader)));
+            let io = TokioIo::new(PacedReader::new(stream, pace.clone()));
             Ok(PooledConnection { io, pace })
         })
     }
 }
 
-/// An upstream connection in the pool. It reads through the worker's tcp slab, at a pace that the responses carry as an
-/// extension.
+/// An upstream connection in the pool. hyper reads it straight into its own buffer, at a pace that the responses carry as an
+/// extension: there is no slab between, because no head can come of a plain request.
 #[derive(Debug)]
 pub struct PooledConnection {
-    io: SendWrapper<UpstreamIo>,
+    io: UpstreamIo,
     pace: ReadPace,
 }
 
-type UpstreamIo = TokioIo<HeadIo<PacedReader<SlabReader<UpstreamStream>>>>;
+type UpstreamIo = TokioIo<PacedReader<UpstreamStream>>;
 
 impl PooledConnection {
     fn io(&mut self) -> Pin<&mut UpstreamIo> {
