@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use tokio_util::io::poll_read_buf;
 
 use super::error::HandshakeError;
+use super::records::{MAX_PLAINTEXT, OVERHEAD};
 use super::session::Session;
 use crate::labels::SlabClass;
 use crate::ledger;
@@ -36,7 +37,7 @@ const LINGER: Duration = Duration::from_secs(1);
 pub struct TlsBuffers {
     slabs: Rc<WorkerSlabs>,
     scratch: RefCell<Scratch>,
-    /// Most that is read or written in one go, in bytes.
+    /// Most plaintext that is read or written in one go, in bytes.
     chunk: usize,
 }
 
@@ -57,7 +58,7 @@ impl TlsBuffers {
         size_of::<Self>() + scratch.incoming.capacity() + scratch.outgoing.capacity()
     }
 
-    /// Buffers for reads and writes of at most `chunk` bytes of ciphertext.
+    /// Buffers for reads and writes of at most `chunk` bytes of plaintext.
     #[must_use]
     pub fn new(slabs: Rc<WorkerSlabs>, chunk: usize) -> Rc<Self> {
         Rc::new(Self {
@@ -207,7 +208,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> SlabStream<IO> {
         let mut pool = buffers.slabs.for_read(SlabClass::Tls);
 
         let partial = self.session.partial();
-        let most = most.min(buffers.chunk).min(pool.capacity() - partial.len());
+        let most = sealed_len(most.min(buffers.chunk)).min(pool.capacity() - partial.len());
         let mut carving = pool.carve_between(partial.len() + most.min(LEAST), partial.len() + most);
         carving.extend(partial);
         ready!(poll_read_buf(Pin::new(&mut self.io), cx, &mut carving.unfilled())).map_err(ReceiveError::Io)?;
@@ -268,6 +269,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> SlabStream<IO> {
         while self.io.read(&mut unread).await? > 0 {}
         Ok(())
     }
+}
+
+/// Bytes that `plaintext` takes in full records of TLS 1.3: a peer that writes such ones has none of them cut by our reads, so that
+/// no partial record has to be put aside.
+fn sealed_len(plaintext: usize) -> usize {
+    plaintext + plaintext.div_ceil(MAX_PLAINTEXT) * OVERHEAD
 }
 
 enum Received {
