@@ -37,7 +37,7 @@ pub(crate) struct Tunnel {
 impl Tunnel {
     /// Joins both halves. Both heads go first, each its way; under `pin` they are held from now on.
     pub(crate) fn new(
-        downstream: SlabStream<TcpStream>,
+        mut downstream: SlabStream<TcpStream>,
         downstream_head: Head,
         upstream: UpstreamHalf,
         registration: Registration,
@@ -48,6 +48,7 @@ impl Tunnel {
             head: upstream_head,
             path,
         } = upstream;
+        downstream.end_answers();
         let record = &registration.record;
         let to_upstream = Relay::new(Direction::ToUpstream, downstream_head.bytes().into(), &worker, record);
         let to_downstream = Relay::new(Direction::ToDownstream, upstream_head, &worker, record);

@@ -26,6 +26,11 @@ const TAG: usize = 16;
 /// What sealing adds to content: header, content type, tag.
 pub(super) const OVERHEAD: usize = HEADER + 1 + TAG;
 
+/// Content of a record that is one packet: 1,500 bytes of Ethernet, less 8 of PPPoE, 40 of IPv6, 32 of TCP with timestamps.
+pub(super) const ONE_PACKET: usize = 1_500 - 8 - 40 - 32 - OVERHEAD;
+/// Packets that TCP sends before it has heard of the other side (RFC 6928).
+pub(super) const INITIAL_WINDOW: u8 = 10;
+
 /// As in rustls and BoringSSL: legal, but who does it more often wants to keep us busy.
 const MOST_EMPTY_RECORDS: u8 = 32;
 const MOST_KEY_UPDATES: u8 = 32;
@@ -96,6 +101,8 @@ pub(super) struct Records {
     message_len: u8,
     /// A KeyUpdate of our own has to go before the next data.
     update_due: bool,
+    /// So many records more are of one packet.
+    small: u8,
     empty_records: u8,
     key_updates: u8,
     cancels: u8,
@@ -114,6 +121,7 @@ impl Records {
             write: TrafficKeys::new(secrets.tx)?,
             message_len: 0,
             update_due: false,
+            small: 0,
             empty_records: 0,
             key_updates: 0,
             cancels: 0,
@@ -263,22 +271,52 @@ impl Records {
         }
     }
 
+    /// An answer begins: its first records are of one packet each, so that the peer can open the first while the others are on
+    /// their way, and does not wait a round trip for the rest of a record of 16 KiB, which the initial window cuts.
+    pub(super) fn begin_small(&mut self) {
+        self.small = INITIAL_WINDOW;
+    }
+
+    /// From now on records are full.
+    pub(super) fn fill(&mut self) {
+        self.small = 0;
+    }
+
+    /// Content of the next record, of `left` bytes.
+    fn next_len(&mut self, left: usize) -> usize {
+        let most = match self.small {
+            0 => MAX_PLAINTEXT,
+            small => {
+                self.small = small - 1;
+                ONE_PACKET
+            }
+        };
+        left.min(most)
+    }
+
+    /// Most that `plaintext` bytes of data take as records.
+    fn room_for(&self, plaintext: usize) -> usize {
+        plaintext + (plaintext.div_ceil(MAX_PLAINTEXT) + usize::from(self.small) + 1) * OVERHEAD
+    }
+
     /// Appends `plaintext` to `outgoing`, as records.
-    pub(super) fn encrypt(&mut self, plaintext: &[u8], outgoing: &mut Vec<u8>) -> Result<(), Error> {
-        outgoing.reserve(plaintext.len() + (plaintext.len().div_ceil(MAX_PLAINTEXT) + 1) * OVERHEAD);
-        for content in plaintext.chunks(MAX_PLAINTEXT) {
+    pub(super) fn encrypt(&mut self, mut plaintext: &[u8], outgoing: &mut Vec<u8>) -> Result<(), Error> {
+        outgoing.reserve(self.room_for(plaintext.len()));
+        while !plaintext.is_empty() {
             self.renew_keys(outgoing)?;
+            let (content, rest) = plaintext.split_at(self.next_len(plaintext.len()));
             self.seal(ContentType::ApplicationData, content, outgoing)?;
+            plaintext = rest;
         }
         Ok(())
     }
 
     /// As [`Self::encrypt`], of `pieces` that follow one another: a record ends where it is full, not where a piece ends.
     pub(super) fn encrypt_pieces(&mut self, mut pieces: Pieces<'_>, outgoing: &mut Vec<u8>) -> Result<(), Error> {
-        outgoing.reserve(pieces.len() + (pieces.len().div_ceil(MAX_PLAINTEXT) + 1) * OVERHEAD);
+        outgoing.reserve(self.room_for(pieces.len()));
         while pieces.len() > 0 {
             self.renew_keys(outgoing)?;
-            let len = pieces.len().min(MAX_PLAINTEXT);
+            let len = self.next_len(pieces.len());
             self.seal_with(ContentType::ApplicationData, len, outgoing, |record| {
                 pieces.move_to(len, record);
             })?;

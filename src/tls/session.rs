@@ -175,6 +175,20 @@ impl Session {
         Ok(())
     }
 
+    /// An answer begins, see [`Records::begin_small`]. With TLS 1.2 its records are full.
+    pub(crate) fn begin_small(&mut self) {
+        if let Layer::Records(records) = &mut self.layer {
+            records.begin_small();
+        }
+    }
+
+    /// Takes [`Self::begin_small`] back.
+    pub(crate) fn fill(&mut self) {
+        if let Layer::Records(records) = &mut self.layer {
+            records.fill();
+        }
+    }
+
     /// Appends `plaintext` to `outgoing`, as records.
     pub(crate) fn encrypt(&mut self, plaintext: &[u8], outgoing: &mut Vec<u8>) -> Result<(), Error> {
         self.check()?;

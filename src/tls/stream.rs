@@ -84,6 +84,8 @@ pub struct SlabStream<IO> {
     /// No more comes from the socket.
     ended: bool,
     close_sent: bool,
+    /// What is said after something was read is an answer to it.
+    answers: bool,
     buffers: Rc<TlsBuffers>,
 }
 
@@ -115,6 +117,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> SlabStream<IO> {
             early: None,
             ended: false,
             close_sent: false,
+            answers: true,
             buffers,
         };
         let handshake = timeout(deadline, poll_fn(|cx| stream.poll_handshake(cx))).await;
@@ -142,6 +145,13 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> SlabStream<IO> {
         };
         // The client may be gone or silent: then there is nobody to tell.
         let _ = timeout(LINGER, closing).await;
+    }
+
+    /// HTTP is over. Until then the first records of what is written after a read, which begins a response, are of one packet
+    /// each. Of a message in a tunnel nobody sees anything before it is there whole: from now on records are full.
+    pub fn end_answers(&mut self) {
+        self.answers = false;
+        self.session.fill();
     }
 
     /// How the handshake was done.
@@ -234,6 +244,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> SlabStream<IO> {
             received.map_err(ReceiveError::Tls)?;
         }
         sent.map_err(ReceiveError::Io)?;
+        if self.answers && slice.is_some() {
+            self.session.begin_small();
+        }
         Poll::Ready(Ok(Received::Data(slice)))
     }
 

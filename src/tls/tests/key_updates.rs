@@ -10,7 +10,7 @@ use rustls::{SupportedCipherSuite, Tls12CipherSuite, Tls13CipherSuite};
 
 use super::fixture::{Fixture, client_config, client_with_suite, pattern};
 use super::pair::{Pair, feed};
-use super::wire::Shape;
+use super::wire::{SEALED, Shape, record_lens};
 use crate::labels::HeadPolicy;
 
 const NARROW: Shape = Shape {
@@ -37,19 +37,6 @@ fn client_updates_keys(pair: &mut Pair) {
     pair.client_flushes();
 }
 
-/// Lengths of the records in `ciphertext`, without their headers.
-fn record_lens(mut ciphertext: &[u8]) -> Vec<usize> {
-    let mut lens = Vec::new();
-    while let [_, _, _, high, low, rest @ ..] = ciphertext {
-        let len = usize::from(u16::from_be_bytes([*high, *low]));
-        lens.push(len);
-        ciphertext = &rest[len..];
-    }
-    lens
-}
-
-/// What a record of TLS 1.3 adds: content type and tag.
-const SEALED: usize = 17;
 const KEY_UPDATE: usize = 5 + SEALED;
 
 #[test]

@@ -11,9 +11,10 @@ use tokio::io::AsyncWrite;
 
 use super::fixture::{Fixture, VERSIONS, client_config, pattern};
 use super::pair::{Pair, feed, flight, poll_once};
-use super::wire::Shape;
+use super::wire::{SEALED, Shape, record_lens};
 use crate::labels::HeadPolicy;
 use crate::slab::SliceRead;
+use crate::tls::records::{INITIAL_WINDOW, ONE_PACKET};
 
 const CUTS: [usize; 14] = [1, 2, 3, 5, 7, 13, 64, 255, 256, 1000, 4096, 16_384, 16_385, 65_536];
 /// The largest content of a record.
@@ -27,6 +28,11 @@ fn for_each(mut test: impl FnMut(&Fixture, &Arc<rustls::ClientConfig>)) {
             fixture.assert_clean();
         }
     }
+}
+
+/// Whether records are ours and not those of rustls.
+fn is_ours(pair: &Pair, fixture: &Fixture) -> bool {
+    pair.client.protocol_version() == Some(ProtocolVersion::TLSv1_3) && fixture.server.enable_secret_extraction
 }
 
 /// Some records of the client, the sum of them, and an answer, over a wire of `shape`.
@@ -235,15 +241,40 @@ fn what_lies_in_pieces_arrives_in_full_records() {
             writes += 1;
         }
         let written = pair.wire.take();
-        let mut records = 0;
-        let mut rest = &written[..];
-        while let [_, _, _, high, low, ..] = rest {
-            rest = &rest[5 + usize::from(u16::from_be_bytes([*high, *low]))..];
-            records += 1;
-        }
-        if pair.client.protocol_version() == Some(ProtocolVersion::TLSv1_3) && fixture.server.enable_secret_extraction {
+        let records = record_lens(&written).len();
+        if is_ours(&pair, fixture) {
             assert_eq!((writes, records), (1, 3));
         }
         assert!(feed(&mut pair.client, &written).unwrap() == sent);
+    });
+}
+
+#[test]
+fn an_answer_begins_in_records_of_one_packet_until_there_are_no_answers() {
+    for_each(|fixture, config| {
+        let mut pair = Pair::connect(fixture, config, Shape::WIDE);
+        if !is_ours(&pair, fixture) {
+            return;
+        }
+        let window = usize::from(INITIAL_WINDOW);
+        let sent = pattern(window * ONE_PACKET + RECORD + 1);
+        for (ends, packets) in [(false, window), (false, window), (true, 0)] {
+            if ends {
+                pair.server.end_answers();
+            }
+            pair.client_writes(b"question");
+            assert_eq!(pair.reads(), b"question");
+            let Poll::Ready(Ok(taken)) = pair.try_write(&sent) else {
+                panic!("nothing blocks");
+            };
+            assert_eq!(taken, sent.len());
+            let written = pair.wire.take();
+            let lens: Vec<_> = record_lens(&written).iter().map(|len| len - SEALED).collect();
+            let (small, full) = lens.split_at(packets);
+            assert!(small.iter().all(|len| *len == ONE_PACKET), "{lens:?}");
+            let (last, full) = full.split_last().unwrap();
+            assert!(full.iter().all(|len| *len == RECORD) && *last <= RECORD, "{lens:?}");
+            assert!(feed(&mut pair.client, &written).unwrap() == sent);
+        }
     });
 }

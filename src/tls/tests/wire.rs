@@ -147,3 +147,17 @@ impl AsyncWrite for Wire {
         Poll::Ready(Ok(()))
     }
 }
+
+/// Lengths of the records in `ciphertext`, without their headers.
+pub(super) fn record_lens(mut ciphertext: &[u8]) -> Vec<usize> {
+    let mut lens = Vec::new();
+    while let [_, _, _, high, low, rest @ ..] = ciphertext {
+        let len = usize::from(u16::from_be_bytes([*high, *low]));
+        lens.push(len);
+        ciphertext = &rest[len..];
+    }
+    lens
+}
+
+/// What a record of TLS 1.3 adds: content type and tag.
+pub(super) const SEALED: usize = 17;
