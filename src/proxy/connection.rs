@@ -5,12 +5,14 @@ use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Sleep, sleep};
 
 use super::headers::Origin;
 use super::registry::{Phase, Registration};
@@ -27,6 +29,9 @@ use crate::tls::{HandshakeError, SlabStream};
 /// Most that hyper reads ahead of a body that nobody takes, or writes ahead of a client that does not read, in bytes.
 /// Its own default is over 400 KiB, which a few thousand slow readers turn into gigabytes.
 const MAX_BUFFER: usize = 64 * 1024;
+
+/// How long a drain waits for the first request of who has just connected.
+const FIRST_REQUEST: Duration = Duration::from_secs(1);
 
 /// Said to a client that does not finish its request head; hyper only closes.
 const HEADER_TIMEOUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
@@ -105,6 +110,7 @@ async fn serve_http(
         worker: Rc::clone(&worker),
         origin,
         slot: Rc::clone(&slot),
+        asked: Cell::default(),
         appetite: Rc::default(),
         record: Rc::clone(&registration.record),
         at_rest: Cell::default(),
@@ -118,12 +124,20 @@ async fn serve_http(
         .serve_connection(TokioIo::new(io), connection_service(Rc::clone(&exchange)));
 
     let mut draining = pin!(worker.draining.cancelled());
+    let mut patience: Option<Pin<Box<Sleep>>> = None;
     let mut told = false;
     let result = poll_fn(|cx| {
-        if !told && draining.as_mut().poll(cx).is_ready() {
-            told = true;
-            Pin::new(&mut connection).graceful_shutdown();
+        let polled = connection.poll_without_shutdown(cx);
+        if told || polled.is_ready() || draining.as_mut().poll(cx).is_pending() {
+            return polled;
         }
+        // hyper would hang up on who has connected and not asked yet: that one gets its first answer.
+        let patience = patience.get_or_insert_with(|| Box::pin(sleep(FIRST_REQUEST)));
+        if !exchange.asked.get() && patience.as_mut().poll(cx).is_pending() {
+            return polled;
+        }
+        told = true;
+        Pin::new(&mut connection).graceful_shutdown();
         connection.poll_without_shutdown(cx)
     })
     .await;

@@ -44,6 +44,8 @@ pub(crate) struct Exchange {
     pub(crate) origin: Origin,
     /// Knows the slice in which a head would begin.
     pub(crate) slot: Rc<HeadSlot>,
+    /// A request has come.
+    pub(crate) asked: Cell<bool>,
     /// How well the client takes responses.
     pub(crate) appetite: Rc<Appetite>,
     /// What its memory is claimed for.
@@ -115,6 +117,7 @@ where
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>>>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
+        self.exchange.asked.set(true);
         self.exchange.record.request_begins(&self.exchange.at_rest);
         // Here, and not in a future: hyper may read on before it polls that, and then the slice would be gone.
         if wants_websocket(&request) {

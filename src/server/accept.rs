@@ -18,22 +18,24 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
 /// Longest pause. Long enough not to spin when file descriptors have run out, short enough to go on soon after.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
-/// Accepts connections until the drain begins, then closes the listener.
-///
-/// The permit is taken before the accept: past `server.max_connections` the kernel's backlog queues, not this process.
+/// Accepts connections until the drain begins, then those that wait in the backlog, then closes the listener.
 pub(super) async fn accept(worker: Rc<WorkerContext>, listener: TcpListener) {
     let draining = worker.draining.clone();
+    // The port of a listener is that of its connections.
+    let port = listener.local_addr().map_or(0, |address| address.port());
     draining
-        .run_until_cancelled(accept_all(&worker, &listener, &draining))
+        .run_until_cancelled(accept_all(&worker, &listener, port, &draining))
         .await;
+    if let Err(error) = accept_backlog(&worker, listener, port) {
+        tracing::debug!(%error, "the backlog is not served");
+    }
 }
 
-async fn accept_all(worker: &Rc<WorkerContext>, listener: &TcpListener, draining: &CancellationToken) {
+/// The permit is taken before the accept: past `server.max_connections` the kernel's backlog queues, not this process.
+async fn accept_all(worker: &Rc<WorkerContext>, listener: &TcpListener, port: u16, draining: &CancellationToken) {
     let mut pause = SHORTEST_PAUSE;
     let mut options = SocketOptions::default();
     options.follow(worker, listener, None);
-    // The port of a listener is that of its connections.
-    let port = listener.local_addr().map_or(0, |address| address.port());
     loop {
         let Ok(permit) = Arc::clone(&worker.shared.connections).acquire_owned().await else {
             // Never closed: nobody does that.
@@ -59,6 +61,25 @@ async fn accept_all(worker: &Rc<WorkerContext>, listener: &TcpListener, draining
             }
         }
     }
+}
+
+/// Who has connected by now believes to be served, and closing the listener would reset the connection. Past the limit of
+/// connections that cannot be helped.
+fn accept_backlog(worker: &Rc<WorkerContext>, listener: TcpListener, port: u16) -> io::Result<()> {
+    // Asked itself, and not the runtime, which has not heard of the latest.
+    let listener = listener.into_std()?;
+    while let Ok(permit) = Arc::clone(&worker.shared.connections).try_acquire_owned() {
+        let (socket, peer) = match listener.accept() {
+            Ok(accepted) => accepted,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(error) if is_peers_fault(&error) => continue,
+            Err(error) => return Err(error),
+        };
+        socket.set_nonblocking(true)?;
+        let (socket, taken) = ledger::measure(|| TcpStream::from_std(socket));
+        spawn_connection(worker, socket?, peer, port, permit, taken);
+    }
+    Ok(())
 }
 
 /// Sees to the options of accepted sockets, if it can without a system call for each.
@@ -91,4 +112,54 @@ fn is_peers_fault(error: &io::Error) -> bool {
         error.kind(),
         ConnectionAborted | ConnectionReset | NetworkDown | NetworkUnreachable | TimedOut
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use arc_swap::ArcSwap;
+    use prometheus::Registry;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::sync::Semaphore;
+    use tokio::task::LocalSet;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::labels::HeadPolicy;
+    use crate::metrics::Metrics;
+    use crate::proxy::{Settings, Shared};
+    use crate::tls::TlsAcceptor;
+
+    #[tokio::test]
+    async fn who_waits_in_the_backlog_when_the_drain_begins_is_served() {
+        let metrics = Metrics::register(&Registry::new()).unwrap();
+        let acceptor = TlsAcceptor::new().unwrap();
+        let settings = Settings::load(Config::default(), 0, &acceptor, &metrics).unwrap();
+        let shared = Shared {
+            settings: ArcSwap::from_pointee(settings),
+            metrics,
+            connections: Arc::new(Semaphore::new(2)),
+            requests: Arc::new(Semaphore::new(1)),
+        };
+        let worker = WorkerContext::new(0, 1, HeadPolicy::Copy, Arc::new(shared));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut clients = Vec::new();
+        for _ in 0..3 {
+            clients.push(TcpStream::connect(address).await.unwrap());
+        }
+        worker.draining.cancel();
+        let serving = async {
+            accept(Rc::clone(&worker), listener).await;
+            for (number, client) in clients.iter_mut().enumerate() {
+                // Only TLS is spoken here, and that is said.
+                let asked = client.write_all(b"GET / HTTP/1.1\r\n\r\n").await;
+                let mut answer = String::new();
+                let answered = client.read_to_string(&mut answer).await;
+                let is_served = asked.and(answered).is_ok_and(|_| answer.starts_with("HTTP/1.1 400"));
+                assert_eq!(is_served, number < 2, "the third is past the limit: {answer}");
+            }
+        };
+        LocalSet::new().run_until(serving).await;
+        assert_eq!(worker.shared.metrics.downstream_connections_total.get(), 2);
+    }
 }

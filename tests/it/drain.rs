@@ -55,6 +55,15 @@ async fn a_drain_closes_both_sides_with_1001_at_a_frame_boundary() {
     assert_eq!(metrics.tunnels_closed_total[CloseReason::Drain].get(), 1);
 }
 
+async fn listeners_close(proxy: &Proxy) {
+    soon("the listeners close", async {
+        while tokio::net::TcpStream::connect(proxy.address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_drain_accepts_nothing_new_and_lets_a_request_finish() {
     let (go, wait) = tokio::sync::watch::channel(false);
@@ -79,13 +88,7 @@ async fn a_drain_accepts_nothing_new_and_lets_a_request_finish() {
     .await;
     let (status, _) = proxy.admin("POST", "/api/drain", "").await;
     assert_eq!(status, 202);
-    let address = proxy.address;
-    soon("the listeners close", async {
-        while tokio::net::TcpStream::connect(address).await.is_ok() {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    listeners_close(&proxy).await;
     assert_eq!(proxy.admin("GET", "/readyz", "").await.0, 503);
     assert_eq!(proxy.admin("GET", "/livez", "").await.0, 200);
     go.send(true).unwrap();
@@ -95,6 +98,34 @@ async fn a_drain_accepts_nothing_new_and_lets_a_request_finish() {
         "{response}"
     );
     assert_eq!(client.rest().await, b"done");
+    drop(client);
+    proxy.stop().await;
+}
+
+#[tokio::test]
+async fn who_has_connected_and_not_asked_yet_is_answered_once() {
+    let origin = Origin::scripted(|mut connection| async move {
+        connection.request().await;
+        connection
+            .send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone")
+            .await;
+        connection.rest().await;
+    })
+    .await;
+    let proxy = Proxy::start(&origin, HeadPolicy::Copy, SETTINGS);
+    let (mut asker, mut mute) = (proxy.connect().await, proxy.connect().await);
+    let (status, _) = proxy.admin("POST", "/api/drain", "").await;
+    assert_eq!(status, 202);
+    listeners_close(&proxy).await;
+    asker.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    let response = asker.response_head().await;
+    assert!(
+        response.starts_with("HTTP/1.1 200") && response.contains("connection: close"),
+        "{response}"
+    );
+    assert_eq!(asker.rest().await, b"done");
+    assert_eq!(mute.rest().await, b"");
+    drop((asker, mute));
     proxy.stop().await;
 }
 
