@@ -8,6 +8,14 @@ MARK = "<!-- {}:{} -->"
 GIB = 1 << 30
 # What the operating system and the proxy's base take of a machine of 64 GiB.
 RESERVED = 4 * GIB
+# Parts of a run, as they are told of.
+PARTS = {
+    "timed": "rows in time and the tail",
+    "memory": "memory and slow readers",
+    "policies": "`pin` against `copy`",
+    "growth": "growth and scrapes",
+    "many": "several processes on one port",
+}
 
 
 def fill(text, parts):
@@ -77,11 +85,21 @@ def machine(results):
     )
     skipped = "".join(f"\n- {name} was skipped: {why}." for name, why in results["skipped"].items())
     return (
-        f"{results['date']}; {where['processor']}, {where['cores']} cores, {where['memory_bytes'] / GIB:.0f} GiB, "
+        f"{where['processor']}, {where['cores']} cores, {where['memory_bytes'] / GIB:.0f} GiB, "
         f"{where['kernel']}. {load.TLS.replace('_', chr(92) + '_')}, ECDSA P-256, tickets on, every handshake a full one. "
-        f"Two workers each. {settings['rounds']} rounds of {settings['seconds']} s; the whole run took "
-        f"{results['seconds'] / 60:.0f} minutes, in which other work on the machine took {results['others_cores']:.2f} cores.\n\n{versions}" + (f"\n{skipped}" if skipped else "\n\nNo peer was skipped.")
+        f"Two workers each. {settings['rounds']} rounds of {settings['seconds']} s.\n\n{runs(results)}\n\n{versions}"
+        + (f"\n{skipped}" if skipped else "\n\nNo peer was skipped.")
     )
+
+
+def runs(results):
+    """When what was measured, and beside what."""
+    lines = [
+        f"- {run['date']}: {', '.join(PARTS[part] for part in run['parts'])}; {run['seconds'] / 60:.0f} minutes, in which other work on the "
+        f"machine took {run['others_cores']:.2f} cores; {run['program']}."
+        for run in results["runs"]
+    ]
+    return "\n".join(lines)
 
 
 def everybody(results):
