@@ -31,7 +31,7 @@ use crate::tls::{HandshakeError, SlabStream};
 const MAX_BUFFER: usize = 64 * 1024;
 
 /// How long a drain waits for the first request of who has just connected.
-const FIRST_REQUEST: Duration = Duration::from_secs(1);
+const FIRST_REQUEST: Duration = Duration::from_secs(3);
 
 /// Said to a client that does not finish its request head; hyper only closes.
 const HEADER_TIMEOUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";

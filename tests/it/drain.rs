@@ -3,7 +3,7 @@
 use headpin::labels::{CloseReason, HeadPolicy};
 use tokio::sync::mpsc;
 
-use crate::support::client::{frame, server_frame};
+use crate::support::client::{Client, frame, server_frame};
 use crate::support::{Origin, Proxy, eventually, soon};
 
 const SETTINGS: &str = "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 2\ndrain_grace = \"10s\"";
@@ -64,6 +64,15 @@ async fn listeners_close(proxy: &Proxy) {
     .await;
 }
 
+async fn answered_for_the_last_time(client: &mut Client) {
+    let response = client.response_head().await;
+    assert!(
+        response.starts_with("HTTP/1.1 200") && response.contains("connection: close"),
+        "{response}"
+    );
+    assert_eq!(client.rest().await, b"done");
+}
+
 #[tokio::test]
 async fn a_drain_accepts_nothing_new_and_lets_a_request_finish() {
     let (go, wait) = tokio::sync::watch::channel(false);
@@ -92,12 +101,7 @@ async fn a_drain_accepts_nothing_new_and_lets_a_request_finish() {
     assert_eq!(proxy.admin("GET", "/readyz", "").await.0, 503);
     assert_eq!(proxy.admin("GET", "/livez", "").await.0, 200);
     go.send(true).unwrap();
-    let response = client.response_head().await;
-    assert!(
-        response.starts_with("HTTP/1.1 200") && response.contains("connection: close"),
-        "{response}"
-    );
-    assert_eq!(client.rest().await, b"done");
+    answered_for_the_last_time(&mut client).await;
     drop(client);
     proxy.stop().await;
 }
@@ -118,12 +122,7 @@ async fn who_has_connected_and_not_asked_yet_is_answered_once() {
     assert_eq!(status, 202);
     listeners_close(&proxy).await;
     asker.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
-    let response = asker.response_head().await;
-    assert!(
-        response.starts_with("HTTP/1.1 200") && response.contains("connection: close"),
-        "{response}"
-    );
-    assert_eq!(asker.rest().await, b"done");
+    answered_for_the_last_time(&mut asker).await;
     assert_eq!(mute.rest().await, b"");
     drop((asker, mute));
     proxy.stop().await;
