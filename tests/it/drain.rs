@@ -7,6 +7,7 @@ use crate::support::client::{Client, frame, server_frame};
 use crate::support::{Origin, Proxy, eventually, soon};
 
 const SETTINGS: &str = "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 2\ndrain_grace = \"10s\"";
+const LAST: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone";
 const GOING_AWAY: [u8; 2] = 1001_u16.to_be_bytes();
 
 #[tokio::test]
@@ -55,7 +56,10 @@ async fn a_drain_closes_both_sides_with_1001_at_a_frame_boundary() {
     assert_eq!(metrics.tunnels_closed_total[CloseReason::Drain].get(), 1);
 }
 
-async fn listeners_close(proxy: &Proxy) {
+/// Asked for, and seen by every worker.
+async fn drain_begins(proxy: &Proxy) {
+    let (status, _) = proxy.admin("POST", "/api/drain", "").await;
+    assert_eq!(status, 202);
     soon("the listeners close", async {
         while tokio::net::TcpStream::connect(proxy.address).await.is_ok() {
             tokio::task::yield_now().await;
@@ -81,9 +85,7 @@ async fn a_drain_accepts_nothing_new_and_lets_a_request_finish() {
         async move {
             connection.request().await;
             wait.wait_for(|go| *go).await.unwrap();
-            connection
-                .send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone")
-                .await;
+            connection.send(LAST).await;
             connection.rest().await;
         }
     })
@@ -95,9 +97,7 @@ async fn a_drain_accepts_nothing_new_and_lets_a_request_finish() {
         proxy.metrics.upstream_connections_open.get() == 1
     })
     .await;
-    let (status, _) = proxy.admin("POST", "/api/drain", "").await;
-    assert_eq!(status, 202);
-    listeners_close(&proxy).await;
+    drain_begins(&proxy).await;
     assert_eq!(proxy.admin("GET", "/readyz", "").await.0, 503);
     assert_eq!(proxy.admin("GET", "/livez", "").await.0, 200);
     go.send(true).unwrap();
@@ -110,17 +110,13 @@ async fn a_drain_accepts_nothing_new_and_lets_a_request_finish() {
 async fn who_has_connected_and_not_asked_yet_is_answered_once() {
     let origin = Origin::scripted(|mut connection| async move {
         connection.request().await;
-        connection
-            .send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone")
-            .await;
+        connection.send(LAST).await;
         connection.rest().await;
     })
     .await;
     let proxy = Proxy::start(&origin, HeadPolicy::Copy, SETTINGS);
     let (mut asker, mut mute) = (proxy.connect().await, proxy.connect().await);
-    let (status, _) = proxy.admin("POST", "/api/drain", "").await;
-    assert_eq!(status, 202);
-    listeners_close(&proxy).await;
+    drain_begins(&proxy).await;
     asker.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     answered_for_the_last_time(&mut asker).await;
     assert_eq!(mute.rest().await, b"");
