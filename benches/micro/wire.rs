@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use headpin::slab::Readable;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Both ends of it. What is written is there to be taken until [`Wire::discard`].
@@ -53,6 +54,8 @@ impl AsyncRead for Wire {
         Poll::Ready(Ok(()))
     }
 }
+
+impl Readable for Wire {}
 
 impl AsyncWrite for Wire {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {

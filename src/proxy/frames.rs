@@ -38,20 +38,25 @@ impl FrameFollower {
     /// Follows the next piece of the stream.
     pub fn follow(&mut self, bytes: &[u8]) -> Followed {
         let mut followed = Followed::default();
-        let mut at = 0;
-        if self.is_at_boundary() {
-            followed.first_boundary = Some(0);
-        }
-        while at < bytes.len() && !self.lost {
-            if self.payload_left == 0 {
-                at += self.header(&bytes[at..], &mut followed);
+        let mut rest = bytes;
+        if !self.is_at_boundary() {
+            rest = self.end_frame(rest, &mut followed);
+            if !self.is_at_boundary() {
+                return followed;
             }
-            let payload = self.payload_left.min((bytes.len() - at) as u64);
-            self.payload_left -= payload;
-            // Lossless: it is at most the length of a slice.
-            at += payload as usize;
-            if self.is_at_boundary() && followed.first_boundary.is_none() {
-                followed.first_boundary = Some(at);
+        }
+        followed.first_boundary = Some(bytes.len() - rest.len());
+        while !rest.is_empty() {
+            match FrameHeader::parse(rest) {
+                Ok(Some(header)) => rest = self.begin(&header, &rest[header.len..], &mut followed),
+                Ok(None) => {
+                    self.keep(rest);
+                    break;
+                }
+                Err(NoFrame) => {
+                    self.lost = true;
+                    break;
+                }
             }
         }
         followed
@@ -75,46 +80,55 @@ impl FrameFollower {
         self.close_seen
     }
 
-    /// Reads the header at the front of `bytes`, or its rest; returns how many bytes of it are there.
-    fn header(&mut self, bytes: &[u8], followed: &mut Followed) -> usize {
+    /// Follows the frame that the piece before was cut in; returns what lies behind it. Nothing does if it goes on.
+    fn end_frame<'a>(&mut self, bytes: &'a [u8], followed: &mut Followed) -> &'a [u8] {
+        if self.lost {
+            return &[];
+        }
         if self.have == 0 {
-            // All of it is there, as a rule: then it is read where it is.
-            return match FrameHeader::parse(bytes) {
-                Ok(Some(header)) => self.begin(header, followed),
-                Ok(None) => self.keep(bytes),
-                Err(NoFrame) => self.lose(),
-            };
+            return self.skip(self.payload_left, bytes);
         }
         let have = usize::from(self.have);
-        let taken = self.keep(&bytes[..bytes.len().min(MAX_HEADER - have)]);
-        match FrameHeader::parse(&self.header[..have + taken]) {
-            Ok(Some(header)) => self.begin(header, followed) - have,
-            Ok(None) => taken,
-            Err(NoFrame) => self.lose(),
+        self.keep(&bytes[..bytes.len().min(MAX_HEADER - have)]);
+        match FrameHeader::parse(&self.header[..usize::from(self.have)]) {
+            Ok(Some(header)) => {
+                self.have = 0;
+                self.begin(&header, &bytes[header.len - have..], followed)
+            }
+            Ok(None) => &[],
+            Err(NoFrame) => {
+                self.lost = true;
+                &[]
+            }
         }
     }
 
-    fn begin(&mut self, header: FrameHeader, followed: &mut Followed) -> usize {
-        self.have = 0;
-        self.payload_left = header.payload;
+    /// A frame begins, and `bytes` lie behind its header; returns what lies behind its payload.
+    #[inline]
+    fn begin<'a>(&mut self, header: &FrameHeader, bytes: &'a [u8], followed: &mut Followed) -> &'a [u8] {
         self.close_seen |= header.is_close;
         followed.frames += 1;
         followed.messages += u64::from(header.ends_message);
-        usize::from(header.len)
+        self.skip(header.payload, bytes)
+    }
+
+    #[inline]
+    fn skip<'a>(&mut self, payload: u64, bytes: &'a [u8]) -> &'a [u8] {
+        let behind = usize::try_from(payload).ok().and_then(|payload| bytes.get(payload..));
+        self.payload_left = if behind.is_some() {
+            0
+        } else {
+            payload - bytes.len() as u64
+        };
+        behind.unwrap_or_default()
     }
 
     /// Keeps the beginning of a header, or more of it.
-    fn keep(&mut self, part: &[u8]) -> usize {
+    fn keep(&mut self, part: &[u8]) {
         let have = usize::from(self.have);
         self.header[have..have + part.len()].copy_from_slice(part);
         // Lossless: it is at most MAX_HEADER.
         self.have = (have + part.len()) as u8;
-        part.len()
-    }
-
-    fn lose(&mut self) -> usize {
-        self.lost = true;
-        0
     }
 }
 
@@ -122,13 +136,16 @@ impl FrameFollower {
 #[derive(Debug, PartialEq, Eq)]
 struct FrameHeader {
     /// Its own length in bytes, at most [`MAX_HEADER`].
-    len: u8,
+    len: usize,
     /// Bytes of payload behind it.
     payload: u64,
     is_close: bool,
     /// A data frame that is the last of its message.
     ends_message: bool,
 }
+
+/// A bit for each opcode that the RFC does not reserve: 0 to 2, 8 to 10.
+const OPCODES: u16 = 0b0000_0111_0000_0111;
 
 /// An opcode that the RFC reserves.
 #[derive(Debug)]
@@ -139,12 +156,12 @@ impl FrameHeader {
     ///
     /// Not tungstenite's, which is several times the instructions, for each small message and in either direction. A test
     /// holds this against it.
-    #[inline]
+    #[inline(always)]
     fn parse(bytes: &[u8]) -> Result<Option<Self>, NoFrame> {
         let [first, second, rest @ ..] = bytes else {
             return Ok(None);
         };
-        let mask = if second & 0x80 == 0 { 0 } else { 4 };
+        let mask = usize::from(second >> 7) * 4;
         let (length, payload) = match second & 0x7f {
             126 => match rest.first_chunk() {
                 Some(length) => (2, u16::from_be_bytes(*length).into()),
@@ -160,17 +177,15 @@ impl FrameHeader {
             return Ok(None);
         }
         let opcode = first & 0x0f;
-        let is_control = match opcode {
-            0..=2 => false,
-            8..=10 => true,
-            _ => return Err(NoFrame),
-        };
+        if OPCODES & 1 << opcode == 0 {
+            return Err(NoFrame);
+        }
         Ok(Some(Self {
-            // Lossless: 14 at most.
-            len: (2 + length + mask) as u8,
+            len: 2 + length + mask,
             payload,
             is_close: opcode == 8,
-            ends_message: first & 0x80 != 0 && !is_control,
+            // Of the opcodes, those from 8 on are of control frames.
+            ends_message: first & 0x88 == 0x80,
         }))
     }
 }
@@ -264,7 +279,7 @@ mod tests {
             return Ok(None);
         };
         Ok(Some(FrameHeader {
-            len: u8::try_from(cursor.position()).unwrap(),
+            len: usize::try_from(cursor.position()).unwrap(),
             payload,
             is_close: header.opcode == OpCode::Control(Control::Close),
             ends_message: matches!(header.opcode, OpCode::Data(_)) && header.is_final,

@@ -28,6 +28,7 @@ mod head_io;
 mod memory;
 mod pool;
 mod read;
+mod readable;
 mod shared;
 mod slice;
 mod worker;
@@ -37,6 +38,7 @@ pub use head::{Head, HeldHead};
 pub use head_io::{HeadIo, HeadSlot};
 pub use pool::{Carving, PoolSettings, SlabPool};
 pub use read::{SlabReader, SliceRead};
+pub use readable::Readable;
 pub use slice::{SlabId, SlabSlice, SlicePlace};
 pub use worker::WorkerSlabs;
 

@@ -5,10 +5,10 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::AsyncWrite;
 use tokio_util::io::poll_read_buf;
 
-use super::{SlabSlice, WorkerSlabs};
+use super::{Readable, SlabSlice, WorkerSlabs};
 use crate::labels::SlabClass;
 
 /// A stream that carves what it reads from a slab and hands out the slice.
@@ -43,8 +43,9 @@ impl<IO> SlabReader<IO> {
     }
 }
 
-impl<IO: AsyncRead + Unpin> SliceRead for SlabReader<IO> {
+impl<IO: Readable + Unpin> SliceRead for SlabReader<IO> {
     fn poll_read_slice(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<io::Result<Option<SlabSlice>>> {
+        ready!(self.io.poll_readable(cx))?;
         let mut pool = self.slabs.for_read(SlabClass::Tcp);
         let mut carving = pool.carve(most);
         ready!(poll_read_buf(Pin::new(&mut self.io), cx, &mut carving.unfilled()))?;

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use rustls::{HandshakeKind, ServerConfig};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 use tokio_util::io::poll_read_buf;
 
@@ -19,7 +19,7 @@ use super::records::{MAX_PLAINTEXT, OVERHEAD};
 use super::session::Session;
 use crate::labels::SlabClass;
 use crate::ledger;
-use crate::slab::{SlabSlice, SliceRead, WorkerSlabs};
+use crate::slab::{Readable, SlabSlice, SliceRead, WorkerSlabs};
 use crate::unsent::Unsent;
 
 /// Said in clear to a client that speaks HTTP to the TLS port.
@@ -89,7 +89,7 @@ pub struct SlabStream<IO> {
     buffers: Rc<TlsBuffers>,
 }
 
-impl<IO: AsyncRead + AsyncWrite + Unpin> SlabStream<IO> {
+impl<IO: Readable + AsyncWrite + Unpin> SlabStream<IO> {
     /// What of the memory claimed for TLS is inside this struct, and so in the memory of whoever holds it, in bytes.
     pub const INLINE_BYTES: i64 = size_of::<Session>() as i64;
 
@@ -212,6 +212,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> SlabStream<IO> {
         most: usize,
         is_tls: impl Fn(&[u8]) -> bool,
     ) -> Poll<Result<Received, ReceiveError>> {
+        ready!(self.io.poll_readable(cx)).map_err(ReceiveError::Io)?;
         let buffers = Rc::clone(&self.buffers);
         let mut scratch = buffers.scratch.borrow_mut();
         let Scratch { incoming, outgoing } = &mut *scratch;
@@ -314,7 +315,7 @@ fn invalid_data(error: rustls::Error) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
-impl<IO: AsyncRead + AsyncWrite + Unpin> SliceRead for SlabStream<IO> {
+impl<IO: Readable + AsyncWrite + Unpin> SliceRead for SlabStream<IO> {
     /// An end without close_notify is an error of kind `UnexpectedEof`; a fault of TLS is one of kind `InvalidData`, and
     /// stays.
     fn poll_read_slice(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<io::Result<Option<SlabSlice>>> {
@@ -348,7 +349,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> SliceRead for SlabStream<IO> {
     }
 }
 
-impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for SlabStream<IO> {
+impl<IO: Readable + AsyncWrite + Unpin> AsyncWrite for SlabStream<IO> {
     /// Takes up to a chunk once nothing is blocked; what the socket does not take then is kept as ciphertext.
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = &mut *self;

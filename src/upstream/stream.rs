@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use crate::metrics::GaugeGuard;
+use crate::slab::Readable;
 
 /// A connection to an upstream server, in clear or in TLS; counted while it lives.
 #[derive(Debug)]
@@ -44,6 +45,17 @@ impl AsyncRead for UpstreamStream {
         match &mut self.kind {
             Kind::Plain(stream) => Pin::new(stream).poll_read(cx, into),
             Kind::Tls(stream) => Pin::new(stream).poll_read(cx, into),
+        }
+    }
+}
+
+impl Readable for UpstreamStream {
+    #[inline]
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &self.kind {
+            Kind::Plain(stream) => stream.poll_readable(cx),
+            // What was read of the socket may hold more than was asked for.
+            Kind::Tls(_) => Poll::Ready(Ok(())),
         }
     }
 }

@@ -9,6 +9,8 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::slab::Readable;
+
 /// What the wire gives and takes at a time.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shape {
@@ -118,6 +120,8 @@ impl AsyncRead for Wire {
         Poll::Ready(Ok(()))
     }
 }
+
+impl Readable for Wire {}
 
 impl AsyncWrite for Wire {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
