@@ -87,7 +87,7 @@ def machine(results):
     return (
         f"{where['processor']}, {where['cores']} cores, {where['memory_bytes'] / GIB:.0f} GiB, "
         f"{where['kernel']}. {load.TLS.replace('_', chr(92) + '_')}, ECDSA P-256, tickets on, every handshake a full one. "
-        f"Two workers each. {settings['rounds']} rounds of {settings['seconds']} s.\n\n{runs(results)}\n\n{versions}"
+        f"Loopback in {where['network']}. Two workers each. {settings['rounds']} rounds of {settings['seconds']} s.\n\n{runs(results)}\n\n{versions}"
         + (f"\n{skipped}" if skipped else "\n\nNo peer was skipped.")
     )
 
