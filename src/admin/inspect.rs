@@ -1,6 +1,5 @@
 //! Looking: metrics, slabs, connections.
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -8,6 +7,7 @@ use prometheus::TextEncoder;
 use serde_json::{Value, json};
 
 use super::AdminState;
+use super::json::Json;
 use super::problem::problem;
 use crate::memory;
 use crate::proxy::{ConnectionReport, NoWorkers, Phase, WorkerCensus};

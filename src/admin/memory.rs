@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
@@ -11,6 +10,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::AdminState;
+use super::json::Json;
 use super::problem::problem;
 use crate::labels::MemoryPart;
 use crate::memory::{Composition, SlabBytes, SocketMemory, TcpMemory};

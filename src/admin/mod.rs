@@ -21,6 +21,7 @@ mod events;
 mod guard;
 mod heap_profile;
 mod inspect;
+mod json;
 mod memory;
 mod page;
 mod probes;

@@ -1,6 +1,5 @@
 //! Changing: policy, config, life.
 
-use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
@@ -10,6 +9,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::AdminState;
+use super::json::Json;
 use super::problem::problem;
 use crate::labels::HeadPolicy;
 use crate::proxy::{LifePhase, NoWorkers, ReloadError};

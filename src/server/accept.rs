@@ -27,7 +27,8 @@ pub(super) async fn accept(worker: Rc<WorkerContext>, listener: TcpListener) {
         .run_until_cancelled(accept_all(&worker, &listener, port, &draining))
         .await;
     if let Err(error) = accept_backlog(&worker, listener, port) {
-        tracing::debug!(%error, "the backlog is not served");
+        worker.shared.metrics.accept_errors_total.inc();
+        tracing::warn!(%error, "cannot accept what waits in the backlog");
     }
 }
 
