@@ -5,6 +5,7 @@ mod certificates;
 mod development;
 mod error;
 mod good;
+mod outgoing;
 mod pem;
 mod pieces;
 mod records;

@@ -41,19 +41,29 @@ impl<'a> Pieces<'a> {
         &[]
     }
 
-    /// Moves the next bytes behind those of `to`: `len` of them, or what is left.
-    pub(super) fn move_to(&mut self, mut len: usize, to: &mut Vec<u8>) {
-        loop {
-            let first = self.first();
-            let taken = first.len().min(len);
-            if taken == 0 {
-                return;
-            }
-            to.extend_from_slice(&first[..taken]);
-            self.gone += taken;
-            self.left -= taken;
-            len -= taken;
+    /// The next bytes in one, `len` of them or what is left: where they lie, or put together in `scratch`, which is empty.
+    pub(super) fn next<'s>(&mut self, len: usize, scratch: &'s mut Vec<u8>) -> &'s [u8]
+    where
+        'a: 's,
+    {
+        let first = self.first();
+        if let Some(all) = first.get(..len) {
+            self.go(len);
+            return all;
         }
+        let len = len.min(self.left);
+        while scratch.len() < len {
+            let first = self.first();
+            let taken = first.len().min(len - scratch.len());
+            scratch.extend_from_slice(&first[..taken]);
+            self.go(taken);
+        }
+        scratch
+    }
+
+    fn go(&mut self, len: usize) {
+        self.gone += len;
+        self.left -= len;
     }
 }
 
@@ -76,9 +86,10 @@ mod tests {
             let mut moved = Vec::new();
             while pieces.len() > 0 {
                 prop_assert!(!pieces.first().is_empty());
-                let before = moved.len();
-                pieces.move_to(step, &mut moved);
-                prop_assert!(moved.len() == before + step || pieces.len() == 0);
+                let mut scratch = Vec::new();
+                let next = pieces.next(step, &mut scratch);
+                prop_assert!(next.len() == step || pieces.len() == 0);
+                moved.extend_from_slice(next);
             }
             prop_assert_eq!(&moved[..], &all[..all.len().min(most)]);
         }

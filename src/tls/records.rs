@@ -12,6 +12,7 @@ use rustls::kernel::KernelConnection;
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::{AlertDescription, ContentType, Error, HandshakeType, InvalidMessage, PeerMisbehaved};
 
+use super::outgoing::Outgoing;
 use super::pieces::Pieces;
 use super::traffic::TrafficKeys;
 
@@ -300,7 +301,7 @@ impl Records {
     }
 
     /// Appends `plaintext` to `outgoing`, as records.
-    pub(super) fn encrypt(&mut self, mut plaintext: &[u8], outgoing: &mut Vec<u8>) -> Result<(), Error> {
+    pub(super) fn encrypt(&mut self, mut plaintext: &[u8], outgoing: &mut Outgoing) -> Result<(), Error> {
         outgoing.reserve(self.room_for(plaintext.len()));
         while !plaintext.is_empty() {
             self.renew_keys(outgoing)?;
@@ -312,35 +313,41 @@ impl Records {
     }
 
     /// As [`Self::encrypt`], of `pieces` that follow one another: a record ends where it is full, not where a piece ends.
-    pub(super) fn encrypt_pieces(&mut self, mut pieces: Pieces<'_>, outgoing: &mut Vec<u8>) -> Result<(), Error> {
+    /// What lies in several of them is put together in `scratch`, which is empty, and is so again.
+    pub(super) fn encrypt_pieces(
+        &mut self,
+        mut pieces: Pieces<'_>,
+        scratch: &mut Vec<u8>,
+        outgoing: &mut Outgoing,
+    ) -> Result<(), Error> {
         outgoing.reserve(self.room_for(pieces.len()));
         while pieces.len() > 0 {
             self.renew_keys(outgoing)?;
-            let len = self.next_len(pieces.len());
-            self.seal_with(ContentType::ApplicationData, len, outgoing, |record| {
-                pieces.move_to(len, record);
-            })?;
+            let content = pieces.next(self.next_len(pieces.len()), scratch);
+            let sealed = self.seal(ContentType::ApplicationData, content, outgoing);
+            scratch.clear();
+            sealed?;
         }
         Ok(())
     }
 
     /// Appends close_notify to `outgoing`.
-    pub(super) fn close(&mut self, outgoing: &mut Vec<u8>) -> Result<(), Error> {
+    pub(super) fn close(&mut self, outgoing: &mut Outgoing) -> Result<(), Error> {
         self.renew_keys(outgoing)?;
         self.seal_alert(1, AlertDescription::CloseNotify, outgoing)
     }
 
     /// Appends a fatal alert to `outgoing`.
-    pub(super) fn say(&mut self, alert: AlertDescription, outgoing: &mut Vec<u8>) -> Result<(), Error> {
+    pub(super) fn say(&mut self, alert: AlertDescription, outgoing: &mut Outgoing) -> Result<(), Error> {
         self.seal_alert(2, alert, outgoing)
     }
 
-    fn seal_alert(&mut self, level: u8, alert: AlertDescription, outgoing: &mut Vec<u8>) -> Result<(), Error> {
+    fn seal_alert(&mut self, level: u8, alert: AlertDescription, outgoing: &mut Outgoing) -> Result<(), Error> {
         self.seal(ContentType::Alert, &[level, u8::from(alert)], outgoing)
     }
 
     /// Changes the write keys if the peer asks for it, or before they are worn out (RFC 8446 section 5.5).
-    fn renew_keys(&mut self, outgoing: &mut Vec<u8>) -> Result<(), Error> {
+    fn renew_keys(&mut self, outgoing: &mut Outgoing) -> Result<(), Error> {
         if !self.update_due && self.write.sequence().saturating_add(1) < self.limit() {
             return Ok(());
         }
@@ -358,34 +365,17 @@ impl Records {
     }
 
     /// Appends one record to `outgoing`; nothing on error, so that nothing goes out in clear.
-    fn seal(&mut self, typ: ContentType, content: &[u8], outgoing: &mut Vec<u8>) -> Result<(), Error> {
-        self.seal_with(typ, content.len(), outgoing, |record| record.extend_from_slice(content))
-    }
-
-    /// [`Self::seal`], of `len` bytes that `append` puts there.
-    #[inline]
-    fn seal_with(
-        &mut self,
-        typ: ContentType,
-        len: usize,
-        outgoing: &mut Vec<u8>,
-        append: impl FnOnce(&mut Vec<u8>),
-    ) -> Result<(), Error> {
-        let len = len + 1 + TAG;
+    fn seal(&mut self, typ: ContentType, content: &[u8], outgoing: &mut Outgoing) -> Result<(), Error> {
+        let len = content.len() + 1 + TAG;
         let [high, low] = u16::try_from(len).map_err(|_| Error::EncryptError)?.to_be_bytes();
         let header = [u8::from(ContentType::ApplicationData), 3, 3, high, low];
         let start = outgoing.len();
-        outgoing.extend_from_slice(&header);
-        append(outgoing);
-        outgoing.push(u8::from(typ));
-        match self.write.seal(&header, &mut outgoing[start + HEADER..]) {
-            Ok(tag) => outgoing.extend_from_slice(tag.as_ref()),
-            Err(error) => {
-                outgoing.truncate(start);
-                return Err(error);
-            }
+        outgoing.append(&header);
+        let sealed = self.write.seal(&header, content, u8::from(typ), outgoing.room(len));
+        if sealed.is_err() {
+            outgoing.truncate(start);
         }
-        Ok(())
+        sealed
     }
 }
 

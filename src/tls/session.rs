@@ -9,6 +9,7 @@ use rustls::server::ServerConnectionData;
 use rustls::unbuffered::{EncryptError, WriteTraffic};
 use rustls::{CipherSuite, Error, HandshakeKind, ProtocolVersion, ServerConfig};
 
+use super::outgoing::Outgoing;
 use super::pieces::Pieces;
 use super::records::{Fault, MAX_PLAINTEXT, Opened, Records};
 use super::unbuffered::{RECORD_OVERHEAD, Unbuffered};
@@ -115,7 +116,7 @@ impl Session {
         &mut self,
         ciphertext: &mut [u8],
         scratch: &mut Vec<u8>,
-        outgoing: &mut Vec<u8>,
+        outgoing: &mut Outgoing,
     ) -> (Range<usize>, Result<(), Error>) {
         if let Err(error) = self.check() {
             return (0..0, Err(error));
@@ -143,7 +144,7 @@ impl Session {
         ciphertext: &mut [u8],
         opened: &mut Opened,
         scratch: &mut Vec<u8>,
-        outgoing: &mut Vec<u8>,
+        outgoing: &mut Outgoing,
     ) -> Result<(), Fault> {
         if let Layer::Rustls(rustls) = &mut self.layer {
             let shaking = rustls.is_handshaking();
@@ -190,7 +191,7 @@ impl Session {
     }
 
     /// Appends `plaintext` to `outgoing`, as records.
-    pub(crate) fn encrypt(&mut self, plaintext: &[u8], outgoing: &mut Vec<u8>) -> Result<(), Error> {
+    pub(crate) fn encrypt(&mut self, plaintext: &[u8], outgoing: &mut Outgoing) -> Result<(), Error> {
         self.check()?;
         if let Layer::Records(records) = &mut self.layer {
             let encrypted = records.encrypt(plaintext, outgoing);
@@ -203,11 +204,13 @@ impl Session {
     }
 
     /// As [`Self::encrypt`], of `most` bytes of `slices`; how many of them it took. With TLS 1.2 no more than one slice.
+    /// `scratch` is empty, and is so again.
     pub(crate) fn encrypt_pieces(
         &mut self,
         slices: &[IoSlice<'_>],
         most: usize,
-        outgoing: &mut Vec<u8>,
+        scratch: &mut Vec<u8>,
+        outgoing: &mut Outgoing,
     ) -> Result<usize, Error> {
         self.check()?;
         let mut pieces = Pieces::new(slices, most);
@@ -216,13 +219,13 @@ impl Session {
             return self.encrypt(first, outgoing).map(|()| first.len());
         };
         let taken = pieces.len();
-        let encrypted = records.encrypt_pieces(pieces, outgoing);
+        let encrypted = records.encrypt_pieces(pieces, scratch, outgoing);
         self.failure = encrypted.as_ref().err().cloned().map(Box::new);
         encrypted.map(|()| taken)
     }
 
     /// Appends close_notify to `outgoing`; nothing after a failure, which ends a connection by itself.
-    pub(crate) fn close(&mut self, outgoing: &mut Vec<u8>) -> Result<(), Error> {
+    pub(crate) fn close(&mut self, outgoing: &mut Outgoing) -> Result<(), Error> {
         if self.failure.is_some() {
             return Ok(());
         }
@@ -236,7 +239,7 @@ impl Session {
 
     fn write_by_rustls(
         &mut self,
-        outgoing: &mut Vec<u8>,
+        outgoing: &mut Outgoing,
         room: usize,
         seal: impl FnMut(&mut WriteTraffic<'_, ServerConnectionData>, &mut [u8]) -> Result<usize, EncryptError>,
     ) -> Result<(), Error> {
@@ -252,7 +255,7 @@ impl Session {
     }
 
     /// After an error only the alert is left to say.
-    fn fail(&mut self, Fault { error, alert }: Fault, outgoing: &mut Vec<u8>) -> Error {
+    fn fail(&mut self, Fault { error, alert }: Fault, outgoing: &mut Outgoing) -> Error {
         self.failure = Some(Box::new(error.clone()));
         match (&mut self.layer, alert) {
             (Layer::Rustls(rustls), _) => rustls.last_words(outgoing),

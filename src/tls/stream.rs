@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use tokio_util::io::poll_read_buf;
 
 use super::error::HandshakeError;
+use super::outgoing::Outgoing;
 use super::records::{MAX_PLAINTEXT, OVERHEAD};
 use super::session::Session;
 use crate::labels::SlabClass;
@@ -44,10 +45,10 @@ pub struct TlsBuffers {
 /// Both are empty between polls.
 #[derive(Debug, Default)]
 struct Scratch {
-    /// Plaintext that did not come about in place.
-    incoming: Vec<u8>,
+    /// Plaintext that did not come about in place, or does not lie in one.
+    plaintext: Vec<u8>,
     /// Written from.
-    outgoing: Vec<u8>,
+    outgoing: Outgoing,
 }
 
 impl TlsBuffers {
@@ -55,7 +56,7 @@ impl TlsBuffers {
     #[must_use]
     pub fn memory(&self) -> usize {
         let scratch = self.scratch.borrow();
-        size_of::<Self>() + scratch.incoming.capacity() + scratch.outgoing.capacity()
+        size_of::<Self>() + scratch.plaintext.capacity() + scratch.outgoing.memory()
     }
 
     /// Buffers for reads and writes of at most `chunk` bytes of plaintext.
@@ -215,7 +216,7 @@ impl<IO: Readable + AsyncWrite + Unpin> SlabStream<IO> {
         ready!(self.io.poll_readable(cx)).map_err(ReceiveError::Io)?;
         let buffers = Rc::clone(&self.buffers);
         let mut scratch = buffers.scratch.borrow_mut();
-        let Scratch { incoming, outgoing } = &mut *scratch;
+        let Scratch { plaintext, outgoing } = &mut *scratch;
         let mut pool = buffers.slabs.for_read(SlabClass::Tls);
 
         let partial = self.session.partial();
@@ -232,8 +233,8 @@ impl<IO: Readable + AsyncWrite + Unpin> SlabStream<IO> {
             return Poll::Ready(Ok(Received::NotTls));
         }
 
-        let (plaintext, received) = self.session.receive(carving.filled(), incoming, outgoing);
-        let slice = carving.finish_with(plaintext);
+        let (opened, received) = self.session.receive(carving.filled(), plaintext, outgoing);
+        let slice = carving.finish_with(opened);
         // After close_notify nothing is said any more (RFC 8446 section 6.1).
         let sent = if self.close_sent {
             Ok(())
@@ -381,10 +382,10 @@ impl<IO: Readable + AsyncWrite + Unpin> AsyncWrite for SlabStream<IO> {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
         let buffers = Rc::clone(&this.buffers);
-        let outgoing = &mut buffers.scratch.borrow_mut().outgoing;
+        let Scratch { plaintext, outgoing } = &mut *buffers.scratch.borrow_mut();
         let sent = this
             .session
-            .encrypt_pieces(slices, buffers.chunk, outgoing)
+            .encrypt_pieces(slices, buffers.chunk, plaintext, outgoing)
             .map_err(invalid_data)
             .and_then(|taken| this.send(cx, outgoing).map(|()| taken));
         outgoing.clear();

@@ -55,11 +55,15 @@ impl TrafficKeys {
             .map_err(|_| Error::DecryptError)
     }
 
-    /// Seals `content`, which is type and all, in place; the tag has to follow it.
-    pub(super) fn seal(&mut self, header: &[u8], content: &mut [u8]) -> Result<impl AsRef<[u8]> + use<>, Error> {
+    /// Seals `content` and behind it its type into `sealed`, which is as long as both and the tag.
+    ///
+    /// # Errors
+    /// [`Error::EncryptError`] when `sealed` has another length, or the numbers are used up.
+    pub(super) fn seal(&mut self, header: &[u8], content: &[u8], typ: u8, sealed: &mut [u8]) -> Result<(), Error> {
+        let (ciphertext, behind) = sealed.split_at_mut_checked(content.len()).ok_or(Error::EncryptError)?;
         let nonce = self.next_nonce()?;
         self.key
-            .seal_in_place_separate_tag(nonce, Aad::from(header), content)
+            .seal_out_of_place_scatter(nonce, Aad::from(header), content, ciphertext, &[typ], behind)
             .map_err(|_| Error::EncryptError)
     }
 

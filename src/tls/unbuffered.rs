@@ -6,6 +6,7 @@ use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus, WriteTraffic};
 use rustls::{CipherSuite, ContentType, Error, HandshakeKind, ProtocolVersion, ServerConfig};
 
+use super::outgoing::Outgoing;
 use super::records::{HEADER, MAX_CIPHERTEXT, Opened, record_len};
 
 /// Largest partial record, or handshake message in parts, that is kept: a record is at most 16,640 bytes and its header
@@ -63,7 +64,7 @@ impl Unbuffered {
         ciphertext: &mut [u8],
         opened: &mut Opened,
         plaintext: &mut Vec<u8>,
-        outgoing: &mut Vec<u8>,
+        outgoing: &mut Outgoing,
     ) -> Result<(), Error> {
         while self.is_handshaking() {
             match next_record(ciphertext.get(self.seen..).unwrap_or_default()) {
@@ -96,7 +97,7 @@ impl Unbuffered {
         ciphertext: &mut [u8],
         opened: &mut Opened,
         plaintext: &mut Vec<u8>,
-        outgoing: &mut Vec<u8>,
+        outgoing: &mut Outgoing,
     ) -> Result<(), Error> {
         loop {
             let ciphertext = &mut ciphertext[opened.rest..];
@@ -121,7 +122,7 @@ impl Unbuffered {
     pub(super) fn write(
         &mut self,
         partial: &mut [u8],
-        outgoing: &mut Vec<u8>,
+        outgoing: &mut Outgoing,
         room: usize,
         mut seal: impl FnMut(&mut WriteTraffic<'_, ServerConnectionData>, &mut [u8]) -> Result<usize, EncryptError>,
     ) -> Result<bool, Error> {
@@ -135,8 +136,7 @@ impl Unbuffered {
                 ConnectionState::TransmitTlsData(data) => data.done(),
                 ConnectionState::WriteTraffic(mut traffic) => {
                     let start = outgoing.len();
-                    outgoing.resize(start + room, 0);
-                    let sealed = seal(&mut traffic, &mut outgoing[start..]);
+                    let sealed = seal(&mut traffic, outgoing.room(room));
                     let sealed = sealed.map_err(|error| Error::General(error.to_string()));
                     outgoing.truncate(start + sealed.as_ref().copied().unwrap_or(0));
                     return sealed.map(|_| peer_closed);
@@ -148,7 +148,7 @@ impl Unbuffered {
     }
 
     /// What rustls still wants to tell the peer after an error.
-    pub(super) fn last_words(&mut self, outgoing: &mut Vec<u8>) {
+    pub(super) fn last_words(&mut self, outgoing: &mut Outgoing) {
         let before = outgoing.len();
         // rustls still knows places in the ciphertext, and would look for them in what it is given here. It does not get
         // that far while it has something to say.
@@ -163,7 +163,7 @@ impl Unbuffered {
         }
         // Of some errors rustls tells the peer nothing. Before a version is agreed, an alert goes in clear.
         if outgoing.len() == before && self.protocol().is_none() {
-            outgoing.extend(DECODE_ERROR);
+            outgoing.append(&DECODE_ERROR);
         }
     }
 }
@@ -190,16 +190,16 @@ fn next_record(bytes: &[u8]) -> Next {
     }
 }
 
-fn encode<Data>(mut data: EncodeTlsData<'_, Data>, outgoing: &mut Vec<u8>) -> Result<(), Error> {
+fn encode<Data>(mut data: EncodeTlsData<'_, Data>, outgoing: &mut Outgoing) -> Result<(), Error> {
     let start = outgoing.len();
     // The first call only asks how much room it takes.
-    match data.encode(&mut []) {
+    let need = match data.encode(&mut []) {
         Ok(_) => return Ok(()),
-        Err(EncodeError::InsufficientSize(need)) => outgoing.resize(start + need.required_size, 0),
+        Err(EncodeError::InsufficientSize(need)) => need.required_size,
         Err(error) => return Err(Error::General(error.to_string())),
-    }
+    };
     let len = data
-        .encode(&mut outgoing[start..])
+        .encode(outgoing.room(need))
         .map_err(|error| Error::General(error.to_string()))?;
     outgoing.truncate(start + len);
     Ok(())

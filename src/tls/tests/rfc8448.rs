@@ -47,10 +47,14 @@ fn open(keys: &mut TrafficKeys, record: &str) -> Result<Vec<u8>, Error> {
     keys.open(header, sealed).map(|content| content.to_vec())
 }
 
-fn seal(keys: &mut TrafficKeys, mut content: Vec<u8>) -> Vec<u8> {
-    let header = [23, 3, 3, 0, content.len() as u8 + 16];
-    let tag = keys.seal(&header, &mut content).unwrap();
-    [&header, &content[..], tag.as_ref()].concat()
+/// `content` with its type behind it.
+fn seal(keys: &mut TrafficKeys, content: &[u8]) -> Vec<u8> {
+    let (typ, content) = content.split_last().unwrap();
+    let len = content.len() + 1 + 16;
+    let mut record = [&[23, 3, 3, 0, len as u8][..], &vec![0; len]].concat();
+    let (header, sealed) = record.split_at_mut(HEADER);
+    keys.seal(header, content, *typ, sealed).unwrap();
+    record
 }
 
 #[test]
@@ -64,16 +68,16 @@ fn the_clients_records_are_opened() {
 #[test]
 fn the_servers_records_are_sealed_to_the_byte() {
     let mut write = keys(SERVER, 1);
-    assert_eq!(seal(&mut write, data()), hex(SERVER_DATA));
-    assert_eq!(seal(&mut write, CLOSE_NOTIFY.to_vec()), hex(SERVER_ALERT));
+    assert_eq!(seal(&mut write, &data()), hex(SERVER_DATA));
+    assert_eq!(seal(&mut write, &CLOSE_NOTIFY), hex(SERVER_ALERT));
     assert_eq!(write.sequence(), 3);
 }
 
 #[test]
 fn each_side_opens_what_the_other_seals() {
     let mut write = keys(CLIENT, 0);
-    assert_eq!(seal(&mut write, data()), hex(CLIENT_DATA));
-    assert_eq!(seal(&mut write, CLOSE_NOTIFY.to_vec()), hex(CLIENT_ALERT));
+    assert_eq!(seal(&mut write, &data()), hex(CLIENT_DATA));
+    assert_eq!(seal(&mut write, &CLOSE_NOTIFY), hex(CLIENT_ALERT));
     let mut read = keys(SERVER, 1);
     assert_eq!(open(&mut read, SERVER_DATA).unwrap(), data());
     assert_eq!(open(&mut read, SERVER_ALERT).unwrap(), CLOSE_NOTIFY);
@@ -95,10 +99,11 @@ fn no_record_is_opened_with_another_number_key_or_header() {
 #[test]
 fn a_key_whose_numbers_are_used_up_neither_seals_nor_opens() {
     let mut write = keys(SERVER, u64::MAX - 1);
-    seal(&mut write, data());
+    seal(&mut write, &data());
     for _ in 0..3 {
-        let mut content = data();
-        assert!(write.seal(&[23, 3, 3, 0, 67], &mut content).is_err());
+        let mut sealed = [0; 67];
+        assert!(write.seal(&[23, 3, 3, 0, 67], &[0; 50], 23, &mut sealed).is_err());
+        assert_eq!(sealed, [0; 67], "nothing of it is written");
         assert!(open(&mut write, SERVER_DATA).is_err());
         assert_eq!(write.sequence(), u64::MAX);
     }
