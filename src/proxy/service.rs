@@ -17,7 +17,7 @@ use tower::load_shed::LoadShedLayer;
 use tower::{BoxError, Layer, Service, ServiceBuilder, ServiceExt};
 use tower_http::body::UnsyncBoxBody;
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
+use tower_http::request_id::{PropagateRequestIdLayer, SetRequestIdLayer};
 use tower_http::timeout::TimeoutBody;
 
 use super::body::{self, Appetite, Body, PacedBody};
@@ -30,7 +30,7 @@ use super::settings::Shared;
 use super::upgrade::{self, UpstreamHalf};
 use super::worker::WorkerContext;
 use crate::labels::UpstreamFailure;
-use crate::layer::{NoResponse, ObserveLayer, ObservedBody, RescueLayer, ResponseTimeoutLayer};
+use crate::layer::{NoResponse, ObserveLayer, ObservedBody, RandomRequestId, RescueLayer, ResponseTimeoutLayer};
 use crate::slab::HeadSlot;
 use crate::upstream::ReadPace;
 
@@ -87,7 +87,7 @@ where
     B: 'static,
 {
     ServiceBuilder::new()
-        .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
+        .layer(SetRequestIdLayer::x_request_id(RandomRequestId))
         .layer(ObserveLayer::new(Arc::clone(&shared.metrics), peer))
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(CatchPanicLayer::custom(panicked))
