@@ -3,6 +3,7 @@
 use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE};
 use http::{HeaderValue, Response, StatusCode};
 use tower::BoxError;
+use tower::load_shed::error::Overloaded;
 
 use super::body::{self, Body};
 use super::handshake::{BadRequest, BadResponse};
@@ -132,16 +133,22 @@ pub(crate) fn respond(error: &BoxError) -> Response<Body> {
             "the upstream did not answer in time".into(),
         );
     }
-    let mut response = plain(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "too many requests at once, try again".into(),
+    if error.is::<Overloaded>() {
+        let text = "headpin serves as many requests as http.max_requests allows, try again";
+        let mut response = plain(StatusCode::SERVICE_UNAVAILABLE, text.into());
+        response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+        return response;
+    }
+    // No layer should fail with anything else. If one does, that is this program's fault, and not a matter of load.
+    tracing::error!(
+        error = &**error as &dyn std::error::Error,
+        "a request failed for an unknown reason"
     );
-    response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
-    response
+    failed()
 }
 
-/// The response when a handler panicked.
-pub(crate) fn panicked() -> Response<Body> {
+/// The response when a handler panicked, or failed with an error that nobody knows.
+pub(crate) fn failed() -> Response<Body> {
     plain(
         StatusCode::INTERNAL_SERVER_ERROR,
         "headpin failed; its log says why".into(),

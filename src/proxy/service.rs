@@ -105,7 +105,7 @@ fn panicked(panic: Box<dyn Any + Send>) -> Response<Body> {
         .or_else(|| panic.downcast_ref::<&str>().copied())
         .unwrap_or("no message");
     tracing::error!(panic = text, "a request handler panicked");
-    error::panicked()
+    error::failed()
 }
 
 impl<S> hyper::service::Service<Request<Incoming>> for ConnectionService<S>
@@ -261,6 +261,13 @@ mod tests {
         let shared = shared(0);
         let service = tower::service_fn(|_: Request<()>| async { Ok(Response::new(body::empty())) });
         assert_eq!(status_of(&shared, service).await, StatusCode::SERVICE_UNAVAILABLE);
+    }
+
+    #[tokio::test]
+    async fn an_error_that_nobody_knows_is_not_taken_for_overload() {
+        let shared = shared(1);
+        let service = tower::service_fn(|_: Request<()>| async { Err(BoxError::from("as if by a new layer")) });
+        assert_eq!(status_of(&shared, service).await, StatusCode::INTERNAL_SERVER_ERROR);
     }
 
     #[tokio::test]
