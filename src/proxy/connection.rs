@@ -111,6 +111,7 @@ async fn serve_http(
         origin,
         slot: Rc::clone(&slot),
         asked: Cell::default(),
+        wants_websocket: Cell::default(),
         appetite: Rc::default(),
         record: Rc::clone(&registration.record),
         at_rest: Cell::default(),

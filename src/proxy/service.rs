@@ -46,6 +46,8 @@ pub(crate) struct Exchange {
     pub(crate) slot: Rc<HeadSlot>,
     /// A request has come.
     pub(crate) asked: Cell<bool>,
+    /// The request under way asks for a WebSocket. On a connection one request follows the other.
+    pub(crate) wants_websocket: Cell<bool>,
     /// How well the client takes responses.
     pub(crate) appetite: Rc<Appetite>,
     /// What its memory is claimed for.
@@ -120,7 +122,9 @@ where
         self.exchange.asked.set(true);
         self.exchange.record.request_begins(&self.exchange.at_rest);
         // Here, and not in a future: hyper may read on before it polls that, and then the slice would be gone.
-        if wants_websocket(&request) {
+        let wants_websocket = wants_websocket(&request);
+        self.exchange.wants_websocket.set(wants_websocket);
+        if wants_websocket {
             self.exchange.slot.keep();
         } else {
             self.exchange.slot.forget();
@@ -155,7 +159,7 @@ impl Service<Request<Incoming>> for Router {
         let exchange = Rc::clone(&self.exchange);
         Box::pin(async move {
             let metrics = Arc::clone(&exchange.worker.shared.metrics);
-            let result = if wants_websocket(&request) {
+            let result = if exchange.wants_websocket.get() {
                 let result = exchange.upgrade(request).await;
                 if exchange.upstream.borrow().is_none() {
                     // No tunnel comes of it, so no head: the connection goes on with other requests, if any.
