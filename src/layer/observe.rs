@@ -14,6 +14,9 @@ use tower::{Layer, Service};
 use crate::labels::StatusClass;
 use crate::metrics::{GaugeGuard, Metrics};
 
+/// The target of the access log, as `log.access` switches it.
+const ACCESS_LOG: &str = "headpin::access";
+
 /// Names a request in the logs of everything that handles it.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -66,22 +69,10 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let text = |name: HeaderName| {
-            request
-                .headers()
-                .get(name)
-                .and_then(|value| value.to_str().ok())
-                .unwrap_or_default()
-                .to_owned()
-        };
         let record = Record {
             in_flight: GaugeGuard::new(&self.layer.metrics.requests_in_flight),
             metrics: Arc::clone(&self.layer.metrics),
-            peer: self.layer.peer,
-            id: text(REQUEST_ID),
-            method: request.method().clone(),
-            host: text(http::header::HOST),
-            path: request.uri().path().to_owned(),
+            access: AccessLine::of(&request, self.layer.peer),
             started: Instant::now(),
             status: None,
             bytes: 0,
@@ -93,16 +84,42 @@ where
     }
 }
 
-/// What is known of a request; logged when dropped.
+/// What the access log says of a request.
 #[derive(Debug)]
-struct Record {
-    in_flight: GaugeGuard,
-    metrics: Arc<Metrics>,
+struct AccessLine {
     peer: SocketAddr,
     id: String,
     method: Method,
     host: String,
     path: String,
+}
+
+impl AccessLine {
+    /// `None` while nobody reads the access log: then a request pays nothing for it.
+    fn of<B>(request: &Request<B>, peer: SocketAddr) -> Option<Self> {
+        if !tracing::enabled!(target: ACCESS_LOG, tracing::Level::INFO) {
+            return None;
+        }
+        let text = |name: HeaderName| {
+            let value = request.headers().get(name).and_then(|value| value.to_str().ok());
+            value.unwrap_or_default().to_owned()
+        };
+        Some(Self {
+            peer,
+            id: text(REQUEST_ID),
+            method: request.method().clone(),
+            host: text(http::header::HOST),
+            path: request.uri().path().to_owned(),
+        })
+    }
+}
+
+/// What is known of a request; counted, and logged if somebody reads that, when dropped.
+#[derive(Debug)]
+struct Record {
+    in_flight: GaugeGuard,
+    metrics: Arc<Metrics>,
+    access: Option<AccessLine>,
     started: Instant,
     status: Option<StatusCode>,
     /// Body bytes sent.
@@ -131,13 +148,14 @@ impl Drop for Record {
         // The gauge falls with this record; naming it here keeps it from looking unused.
         let _ = &self.in_flight;
         self.metrics.response_body_bytes_total.inc_by(self.bytes);
+        let Some(access) = &self.access else { return };
         tracing::info!(
-            target: "headpin::access",
-            id = self.id,
-            peer = %self.peer,
-            method = %self.method,
-            host = self.host,
-            path = self.path,
+            target: ACCESS_LOG,
+            id = access.id,
+            peer = %access.peer,
+            method = %access.method,
+            host = access.host,
+            path = access.path,
             status = self.status.map_or(499, |status| status.as_u16()),
             bytes = self.bytes,
             seconds = self.started.elapsed().as_secs_f64(),
