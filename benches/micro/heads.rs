@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::task::{Context, Waker};
 
 use headpin::labels::HeadPolicy;
-use headpin::slab::{HeadIo, SlabReader};
+use headpin::slab::{Head, HeadIo, SlabReader};
 use tokio::io::{AsyncRead as _, ReadBuf};
 
 use super::paths::{Meter, worker_slabs};
@@ -33,7 +33,11 @@ pub(crate) fn paths(meter: &mut impl Meter) {
                 let (_, head) = io.into_head(&read.filled()[REQUEST..]);
                 assert_eq!(head.bytes().len(), HEAD);
                 // Held for as long as a tunnel lives, or nothing.
-                drop(black_box(head.into_held()));
+                let held = match head {
+                    Head::Held(held) => Some(held),
+                    Head::Copied(_) => None,
+                };
+                drop(black_box(held));
             };
             let prepare = || {
                 let wire = Wire::default();

@@ -50,9 +50,10 @@ impl Tunnel {
         } = upstream;
         downstream.end_answers();
         let record = &registration.record;
-        let to_upstream = Relay::new(Direction::ToUpstream, downstream_head.bytes().into(), &worker, record);
+        let (downstream_head, held) = downstream_head.into_parts();
+        let to_upstream = Relay::new(Direction::ToUpstream, downstream_head, &worker, record);
         let to_downstream = Relay::new(Direction::ToDownstream, upstream_head, &worker, record);
-        record.hold(|heads| heads.downstream = downstream_head.into_held());
+        record.hold(|heads| heads.downstream = held);
         record.slot.set(None);
         record.become_tunnel(path);
         record.active.set(worker.tick.get());

@@ -98,12 +98,13 @@ async fn try_exchange<B: HttpBody>(
         .await
         .map_err(|_| ProxyError::Upstream("the connection ended with its 101".into()))?;
     let (stream, head) = parts.io.into_inner().into_head(&parts.read_buf);
+    let (head, held) = head.into_parts();
     let half = UpstreamHalf {
         stream,
-        head: head.bytes().into(),
+        head,
         path: path.path().into(),
     };
-    record.hold(|heads| heads.upstream = head.into_held());
+    record.hold(|heads| heads.upstream = held);
     let mut response = response.map(|_| body::empty());
     headers::remove_hop_by_hop(response.headers_mut());
     response

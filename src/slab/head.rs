@@ -23,12 +23,12 @@ impl Head {
         }
     }
 
-    /// The held head, if it is one; a copied one is done with once it is forwarded.
+    /// What has to be forwarded, and what is to be held from now on. A copied head is moved out, not copied again.
     #[must_use]
-    pub fn into_held(self) -> Option<HeldHead> {
+    pub fn into_parts(self) -> (Box<[u8]>, Option<HeldHead>) {
         match self {
-            Self::Copied(_) => None,
-            Self::Held(head) => Some(head),
+            Self::Copied(bytes) => (bytes, None),
+            Self::Held(head) => (head.bytes().into(), Some(head)),
         }
     }
 }

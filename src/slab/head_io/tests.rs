@@ -126,7 +126,7 @@ fn bytes(parts: &[&[u8]]) -> Read {
 }
 
 fn held(head: Head) -> HeldHead {
-    head.into_held().expect("a held head")
+    head.into_parts().1.expect("a held head")
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn a_head_over_two_slices_is_whole_wherever_they_were_cut() {
                 library.parse(REQUEST.len());
                 let head = library.into_head().1;
                 assert_eq!(head.bytes(), HEAD, "cut at {cut}, {undelivered} undelivered");
-                assert_eq!(head.into_held().is_some(), policy == HeadPolicy::Pin);
+                assert_eq!(head.into_parts().1.is_some(), policy == HeadPolicy::Pin);
             }
         }
     }
