@@ -163,16 +163,27 @@ impl ConnectionRecord {
         self.order.get()
     }
 
-    /// Gives an order; one to end outranks one to close, which outranks none.
+    /// Gives an order and wakes the tunnel's task if that changed anything.
     pub(crate) fn give(&self, order: Order) {
-        match (self.order.get(), order) {
-            (None, _) | (Some(Order::Close(_)), Order::End(_)) => self.order.set(Some(order)),
-            _ => return,
-        }
-        if let Some(waker) = self.waker.take() {
+        if self.set_order(order)
+            && let Some(waker) = self.waker.take()
+        {
             waker.wake_by_ref();
             self.waker.set(Some(waker));
         }
+    }
+
+    /// Puts an order in force, for the tunnel itself, which needs no waking; false if one that ranks as high is already.
+    /// One to end outranks one to close, which outranks none.
+    pub(crate) fn set_order(&self, order: Order) -> bool {
+        let outranks = matches!(
+            (self.order.get(), order),
+            (None, _) | (Some(Order::Close(_)), Order::End(_))
+        );
+        if outranks {
+            self.order.set(Some(order));
+        }
+        outranks
     }
 
     /// The task to wake when an order is given.

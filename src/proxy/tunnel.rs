@@ -87,34 +87,43 @@ impl Tunnel {
             ..
         } = self;
         let record = &registration.record;
-        match record.order() {
-            Some(Order::End(reason)) => return Poll::Ready(reason),
-            Some(Order::Close(reason)) => {
-                cause.get_or_insert(reason);
-                to_upstream.close();
-                to_downstream.close();
-            }
-            None => {}
-        }
-        let up = to_upstream.poll(cx, downstream, upstream, worker, record);
-        note(cause, to_upstream, CloseReason::ClientClose, CloseReason::ClientEnd);
-        let down = to_downstream.poll(cx, upstream, downstream, worker, record);
-        note(
-            cause,
-            to_downstream,
-            CloseReason::UpstreamClose,
-            CloseReason::UpstreamEnd,
-        );
-        match (up, down) {
-            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Poll::Ready(cause.unwrap_or(CloseReason::ClientEnd)),
-            (Poll::Ready(Err(error)), _) => Poll::Ready(cause.unwrap_or(failed(Direction::ToUpstream, &error))),
-            (_, Poll::Ready(Err(error))) => Poll::Ready(cause.unwrap_or(failed(Direction::ToDownstream, &error))),
-            _ => {
-                if to_upstream.has_seen_close() && to_downstream.has_seen_close() {
-                    // Both have said goodbye: there is nothing more to relay, whether they hang up or not.
-                    record.give(Order::Close(cause.unwrap_or(CloseReason::ClientClose)));
+        loop {
+            match record.order() {
+                Some(Order::End(reason)) => return Poll::Ready(reason),
+                Some(Order::Close(reason)) => {
+                    cause.get_or_insert(reason);
+                    to_upstream.close();
+                    to_downstream.close();
                 }
-                Poll::Pending
+                None => {}
+            }
+            let up = to_upstream.poll(cx, downstream, upstream, worker, record);
+            note(cause, to_upstream, CloseReason::ClientClose, CloseReason::ClientEnd);
+            let down = to_downstream.poll(cx, upstream, downstream, worker, record);
+            note(
+                cause,
+                to_downstream,
+                CloseReason::UpstreamClose,
+                CloseReason::UpstreamEnd,
+            );
+            match (up, down) {
+                (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => {
+                    return Poll::Ready(cause.unwrap_or(CloseReason::ClientEnd));
+                }
+                (Poll::Ready(Err(error)), _) => {
+                    return Poll::Ready(cause.unwrap_or(failed(Direction::ToUpstream, &error)));
+                }
+                (_, Poll::Ready(Err(error))) => {
+                    return Poll::Ready(cause.unwrap_or(failed(Direction::ToDownstream, &error)));
+                }
+                _ => {
+                    // Both have said goodbye: there is nothing more to relay, whether they hang up or not.
+                    let both_closed = to_upstream.has_seen_close() && to_downstream.has_seen_close();
+                    let order = Order::Close(cause.unwrap_or(CloseReason::ClientClose));
+                    if !both_closed || !record.set_order(order) {
+                        return Poll::Pending;
+                    }
+                }
             }
         }
     }
