@@ -107,8 +107,10 @@ impl ConnectionRecord {
 
     /// Claims `bytes` more for this connection, until it is gone; a negative number gives back.
     pub(crate) fn claim(&self, bytes: i64) {
-        // Far below 2 GiB: what waits, which has no such limit, is claimed elsewhere.
-        let claimed = self.claimed.get().saturating_add(i32::try_from(bytes).unwrap_or(0));
+        // Far below 2 GiB: what waits, which has no such limit, is claimed elsewhere. If it is not, the claim stays at its
+        // bound, and does not lose what was asked for.
+        let sum = i64::from(self.claimed.get()).saturating_add(bytes);
+        let claimed = sum.clamp(i32::MIN.into(), i32::MAX.into()) as i32;
         self.set_claim(match self.phase.get() {
             Phase::Handshake | Phase::Tunnel => claimed,
             Phase::Http => claimed.min(MOST_OF_HTTP),
@@ -396,5 +398,11 @@ mod tests {
         record.become_tunnel("/".into());
         record.claim(1000);
         assert_eq!(record.claimed(), MOST_OF_HTTP as usize + 1000);
+        record.claim(1 << 40);
+        assert_eq!(
+            record.claimed(),
+            i32::MAX as usize,
+            "a claim too large is bounded, not lost"
+        );
     }
 }
