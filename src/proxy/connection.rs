@@ -15,11 +15,11 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Sleep, sleep};
 
 use super::headers::Origin;
+use super::measured;
 use super::registry::{Phase, Registration};
 use super::service::{Exchange, connection_service};
 use super::settings::Settings;
 use super::tunnel::Tunnel;
-use super::weighed;
 use super::worker::WorkerContext;
 use crate::labels::{HandshakeResult, HttpClose};
 use crate::metrics::GaugeGuard;
@@ -54,7 +54,7 @@ pub fn spawn_connection(
     record.claim(taken);
     let serving = serve_connection(Rc::clone(worker), socket, Origin { peer, port }, registration);
     worker.http_task_bytes.set(size_of_val(&serving));
-    weighed::spawn(worker, &record, serving);
+    measured::spawn(worker, &record, serving);
 }
 
 /// Dropping it closes the connection and takes it out of the registry.

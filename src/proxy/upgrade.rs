@@ -19,9 +19,9 @@ use super::error::ProxyError;
 use super::forward;
 use super::handshake;
 use super::headers::{self, Origin};
+use super::measured;
 use super::registry::ConnectionRecord;
 use super::settings::Settings;
-use super::weighed;
 use super::worker::WorkerContext;
 use crate::labels::UpgradeResult;
 use crate::metrics::Metrics;
@@ -129,7 +129,7 @@ async fn send(
 )> {
     let (mut sender, mut connection) = http1::handshake(io).await?;
     let (switched, receiver) = oneshot::channel();
-    let driving = weighed::measured(record, async move {
+    let driving = measured::wrap(record, async move {
         match poll_fn(|cx| connection.poll_without_shutdown(cx)).await {
             // Nobody waits for it after a response other than 101.
             Ok(()) => drop(switched.send(connection.into_parts())),

@@ -14,7 +14,7 @@ use super::accept::accept;
 use crate::labels::HeadPolicy;
 use crate::ledger::Ledgers;
 use crate::memory::Trend;
-use crate::proxy::{Command, Life, LifePhase, Shared, TICK, WorkerContext, WorkerHandle, obey};
+use crate::proxy::{Command, Life, LifePhase, Shared, TICK, WorkerContext, WorkerHandle, execute};
 
 /// What a worker is started with.
 #[derive(Debug)]
@@ -120,7 +120,7 @@ async fn run(settings: WorkerSettings, mut commands: mpsc::UnboundedReceiver<Com
     loop {
         tokio::select! {
             () = &mut draining => break,
-            Some(command) = commands.recv() => obey(&worker, command),
+            Some(command) = commands.recv() => execute(&worker, command),
             _ = ticks.tick() => worker.sweep(),
         }
     }
@@ -136,7 +136,7 @@ async fn run(settings: WorkerSettings, mut commands: mpsc::UnboundedReceiver<Com
             () = &mut empty => return 0,
             () = &mut ending => break,
             () = &mut deadline => break,
-            Some(command) = commands.recv() => obey(&worker, command),
+            Some(command) = commands.recv() => execute(&worker, command),
             _ = ticks.tick() => worker.sweep(),
         }
     }

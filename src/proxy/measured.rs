@@ -17,7 +17,7 @@ pin_project! {
     ///
     /// For what runs until a connection is a tunnel. A tunnel's own polls are not measured: that would cost each
     /// message, and they keep nothing.
-    struct Weighed<F> {
+    struct Measured<F> {
         #[pin]
         future: Option<F>,
         record: Rc<ConnectionRecord>,
@@ -37,7 +37,7 @@ impl Drop for TaskMemory {
     }
 }
 
-impl<F: Future<Output = ()>> Future for Weighed<F> {
+impl<F: Future<Output = ()>> Future for Measured<F> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -58,11 +58,11 @@ impl<F: Future<Output = ()>> Future for Weighed<F> {
 
 /// `future`, measured; for a task that is spawned in a measured poll and ends before the connection is a tunnel: then
 /// the memory of the task itself is taken and given back in measured polls as well.
-pub(super) fn measured(
+pub(super) fn wrap(
     record: &Rc<ConnectionRecord>,
     future: impl Future<Output = ()> + 'static,
 ) -> impl Future<Output = ()> + 'static {
-    Weighed {
+    Measured {
         future: Some(future),
         record: Rc::clone(record),
         task: None,
@@ -76,12 +76,12 @@ pub(super) fn spawn(worker: &WorkerContext, record: &Rc<ConnectionRecord>, futur
         record: Rc::clone(record),
         bytes: Rc::clone(&bytes),
     };
-    let weighed = Weighed {
+    let measured = Measured {
         future: Some(future),
         record: Rc::clone(record),
         task: Some(task),
     };
-    let (_, taken) = ledger::measure(|| worker.tracker.spawn_local(weighed));
+    let (_, taken) = ledger::measure(|| worker.tracker.spawn_local(measured));
     record.claim(taken);
     bytes.set(taken);
 }

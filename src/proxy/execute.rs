@@ -1,4 +1,4 @@
-//! What a worker does for other threads.
+//! Carries out on the worker what other threads ask for.
 
 use super::census::WorkerCensus;
 use super::control::Command;
@@ -6,7 +6,7 @@ use super::rows;
 use super::worker::WorkerContext;
 
 /// Does what another thread asks for. Returns at once.
-pub fn obey(worker: &WorkerContext, command: Command) {
+pub fn execute(worker: &WorkerContext, command: Command) {
     match command {
         Command::SetPolicy { policy, done } => {
             // Whoever asked may have gone.
