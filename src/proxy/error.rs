@@ -134,7 +134,7 @@ pub(crate) fn respond(error: &BoxError) -> Response<Body> {
         );
     }
     if error.is::<Overloaded>() {
-        let text = "headpin serves as many requests as http.max_requests allows, try again";
+        let text = "headpin already serves as many requests as http.max_requests allows; try again";
         let mut response = plain(StatusCode::SERVICE_UNAVAILABLE, text.into());
         response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
         return response;
