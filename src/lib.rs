@@ -20,7 +20,6 @@ pub mod admin;
 pub mod app;
 pub mod cli;
 pub mod config;
-pub mod lab;
 pub mod labels;
 pub mod layer;
 pub mod ledger;

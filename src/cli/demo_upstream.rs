@@ -9,9 +9,10 @@ use std::process::{Child, Stdio};
 
 use anyhow::Context as _;
 
-use crate::lab::child::this_program;
+use super::{child, echo_origin, laboratory, sibling};
 
-/// `headpin upstream` on a free port of loopback. Dropped, it is killed; it outlives this process in no case.
+/// An origin on a free port of loopback: the laboratory's if that is beside this program, else one that only echoes.
+/// Dropped, it is killed; it never outlives this process.
 #[derive(Debug)]
 pub(super) struct DemoUpstream {
     child: Child,
@@ -25,7 +26,10 @@ impl DemoUpstream {
     /// # Errors
     /// If it cannot be started, or ends before it listens.
     pub(super) fn start() -> anyhow::Result<Self> {
-        let mut command = this_program("upstream", &["--listen", "127.0.0.1:0"]);
+        let mut command = match sibling::beside(laboratory::PROGRAM) {
+            Some(program) => child::command(program, "upstream", &["--listen", "127.0.0.1:0"]),
+            None => child::command("/proc/self/exe", echo_origin::SUBCOMMAND, &[]),
+        };
         let mut child = command
             .stdout(Stdio::piped())
             .spawn()

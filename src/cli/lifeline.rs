@@ -14,7 +14,7 @@ use std::thread;
 ///
 /// # Errors
 /// If no thread can be started.
-pub(super) fn end_with_standard_input() -> io::Result<()> {
+pub fn end_with_standard_input() -> io::Result<()> {
     thread::Builder::new().name("lifeline".into()).spawn(|| {
         // An error is an end as well.
         _ = io::copy(&mut io::stdin().lock(), &mut io::sink());

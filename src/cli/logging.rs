@@ -24,7 +24,7 @@ const MOST_LINES: usize = 4096;
 const COUNT_PERIOD: Duration = Duration::from_secs(1);
 
 /// The running log. Dropped, it writes what waits, for at most a second.
-pub(super) struct Log {
+pub struct Log {
     _writer: WorkerGuard,
     dropped: ErrorCounter,
 }
@@ -34,7 +34,7 @@ impl Log {
     ///
     /// # Cancel safety
     /// What was dropped in the last second is not counted.
-    pub(super) async fn count_dropped(&self, counter: &IntCounter) -> Infallible {
+    pub async fn count_dropped(&self, counter: &IntCounter) -> Infallible {
         let mut ticks = interval(COUNT_PERIOD);
         loop {
             ticks.tick().await;
@@ -53,7 +53,7 @@ impl fmt::Debug for Log {
 }
 
 /// Starts logging as configured; the environment's `RUST_LOG` wins over the filter.
-pub(super) fn start(config: &LogConfig) -> anyhow::Result<Log> {
+pub fn start(config: &LogConfig) -> anyhow::Result<Log> {
     let mut filter = match EnvFilter::try_from_default_env() {
         Ok(filter) => filter,
         Err(_) => EnvFilter::try_new(&config.filter).with_context(|| {

@@ -20,6 +20,9 @@ pub use origin::Origin;
 pub use proxy::Proxy;
 pub use service::Service;
 
+/// The program that is tested.
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_headpin");
+
 /// Nothing here takes this long; what does hangs.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use headpin::lab::upstream::{self, UpstreamOptions};
+use headpin_lab::upstream::{self, UpstreamOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::{CancellationToken, DropGuard};

@@ -1,0 +1,307 @@
+//! Scenarios: an experiment as plain data.
+//!
+//! ```text
+//!  embedded TOML ─► + [fast] or [smoke] ─► + --scenario FILE ─► + --set key=value ─► Scenario
+//!       └─ its keys are the ones that are accepted
+//! ```
+
+mod bounds;
+mod layers;
+mod numbers;
+
+use std::path::PathBuf;
+
+use toml::{Table, Value};
+
+use self::layers::{lay_over, meant, overlay, parse, parse_set, read, split};
+pub use self::numbers::{Backpressure, Common, Experiment, Idle, Traffic, Trend};
+
+/// What every scenario's file is called, and the file.
+const EMBEDDED: [(&str, &str); 5] = [
+    ("head", include_str!("../scenarios/head.toml")),
+    ("uploads", include_str!("../scenarios/uploads.toml")),
+    ("idle", include_str!("../scenarios/idle.toml")),
+    ("backpressure", include_str!("../scenarios/backpressure.toml")),
+    ("trend", include_str!("../scenarios/trend.toml")),
+];
+
+/// Why there is no such scenario. The user's fault.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ScenarioError {
+    /// No embedded scenario has that name.
+    #[error("there is no scenario {name:?}{}; accepted: {}", meant(name, names()), names().join(", "))]
+    Unknown {
+        /// What was asked for.
+        name: String,
+    },
+    /// A file cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Something is no TOML.
+    #[error("{from} is no TOML: {why}")]
+    Syntax {
+        /// The file or the option.
+        from: String,
+        /// What the parser says.
+        why: String,
+    },
+    /// Keys that the scenario does not have, and values that its keys do not take: all of them.
+    #[error("{}", .0.join("\n"))]
+    Faults(Vec<String>),
+}
+
+/// Which numbers of a scenario are taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Variant {
+    /// The file's own.
+    #[default]
+    Full,
+    /// The same ratios in well under a minute.
+    Fast,
+    /// Small enough for a test.
+    Smoke,
+}
+
+impl Variant {
+    /// Its table in the file.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Fast => "fast",
+            Self::Smoke => "smoke",
+        }
+    }
+}
+
+/// Where a scenario's numbers come from, the later ones over the earlier.
+#[derive(Clone, Debug, Default)]
+pub struct Choice {
+    /// The embedded scenario; with a file, the file's `kind` decides.
+    pub name: Option<String>,
+    /// Which of its numbers.
+    pub variant: Variant,
+    /// A file with other numbers.
+    pub file: Option<PathBuf>,
+    /// `key=value`.
+    pub sets: Vec<String>,
+}
+
+/// One experiment.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// Its file's name.
+    pub name: String,
+    /// Which numbers were taken.
+    pub variant: Variant,
+    /// The numbers that every experiment has.
+    pub common: Common,
+    /// Its own.
+    pub experiment: Experiment,
+    /// All numbers, as they stand in a file.
+    pub table: Table,
+}
+
+/// The names of the embedded scenarios.
+#[must_use]
+pub fn names() -> Vec<&'static str> {
+    EMBEDDED.iter().map(|(name, _)| *name).collect()
+}
+
+/// Name and title of each embedded scenario.
+///
+/// # Errors
+/// Never, as a test sees to.
+pub fn titles() -> Result<Vec<(&'static str, String)>, ScenarioError> {
+    let title = |name: &&'static str| {
+        let choice = Choice {
+            name: Some((*name).to_owned()),
+            ..Choice::default()
+        };
+        Scenario::choose(&choice).map(|scenario| (*name, scenario.common.title))
+    };
+    names().iter().map(title).collect()
+}
+
+impl Scenario {
+    /// Puts one together.
+    ///
+    /// # Errors
+    /// [`ScenarioError`], with what is accepted.
+    pub fn choose(choice: &Choice) -> Result<Self, ScenarioError> {
+        let file = choice.file.as_deref().map(read).transpose()?;
+        let kind = file
+            .as_ref()
+            .and_then(|table| table.get("kind")?.as_str().map(str::to_owned));
+        let name = match (&choice.name, kind) {
+            (Some(name), _) => name.clone(),
+            (None, Some(kind)) => kind,
+            (None, None) => {
+                return Err(ScenarioError::Faults(vec![format!(
+                    "name a scenario, or give a file with its kind; accepted: {}",
+                    names().join(", ")
+                )]));
+            }
+        };
+        let Some((_, text)) = EMBEDDED.iter().find(|(known, _)| *known == name) else {
+            return Err(ScenarioError::Unknown { name });
+        };
+        let mut table = parse(text, &name)?;
+        let variants = split(&mut table);
+        let mut faults = Vec::new();
+        overlay(&mut table, variants, choice.variant, &name, &mut faults);
+        let base = table.clone();
+        if let Some(mut own) = file {
+            let variants = split(&mut own);
+            lay_over(&mut table, own, &name, &mut faults);
+            overlay(&mut table, variants, choice.variant, &name, &mut faults);
+        }
+        for set in &choice.sets {
+            match parse_set(set) {
+                Ok(own) => lay_over(&mut table, own, &name, &mut faults),
+                Err(fault) => faults.push(fault),
+            }
+        }
+        if !faults.is_empty() {
+            return Err(ScenarioError::Faults(faults));
+        }
+        Self::from_table(name, choice.variant, table, &base)
+    }
+
+    /// `base` is the same scenario with nothing of the user's in it.
+    fn from_table(name: String, variant: Variant, table: Table, base: &Table) -> Result<Self, ScenarioError> {
+        let read = |table: &Table| -> Result<(Common, Experiment), toml::de::Error> {
+            Ok((table.clone().try_into()?, table.clone().try_into()?))
+        };
+        let (common, experiment) = read(&table).map_err(|error| {
+            // Serde does not tell the key: each is tried alone.
+            let refused = |(key, value): (&String, &Value)| {
+                let mut alone = base.clone();
+                alone.insert(key.clone(), value.clone());
+                let error = read(&alone).err()?;
+                Some(format!("{key} = {value}: {}", error.to_string().trim()))
+            };
+            let mut faults: Vec<String> = table.iter().filter_map(refused).collect();
+            if faults.is_empty() {
+                faults.push(format!("{name}: {}", error.to_string().trim()));
+            }
+            ScenarioError::Faults(faults)
+        })?;
+        let scenario = Self {
+            name,
+            variant,
+            common,
+            experiment,
+            table,
+        };
+        let faults = scenario.faults();
+        if faults.is_empty() {
+            Ok(scenario)
+        } else {
+            Err(ScenarioError::Faults(faults))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn chosen(name: &str, variant: Variant, sets: &[&str]) -> Result<Scenario, String> {
+        let choice = Choice {
+            name: Some(name.to_owned()),
+            variant,
+            file: None,
+            sets: sets.iter().map(ToString::to_string).collect(),
+        };
+        Scenario::choose(&choice).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_embedded_scenario_is_good_in_every_variant() {
+        for name in names() {
+            for variant in [Variant::Full, Variant::Fast, Variant::Smoke] {
+                let scenario = chosen(name, variant, &[]).unwrap();
+                assert_eq!(scenario.table["kind"].as_str(), Some(name));
+            }
+        }
+        assert_eq!(titles().unwrap().len(), 5);
+    }
+
+    #[test]
+    fn the_fast_head_keeps_the_ratio_of_the_full_one() {
+        let ratio = |variant| {
+            let scenario = chosen("head", variant, &[]).unwrap();
+            let Experiment::Head(traffic) = scenario.experiment else {
+                panic!()
+            };
+            traffic.tunnel_rate * scenario.common.tls_slab as f64 / traffic.byte_rate as f64
+        };
+        assert!((ratio(Variant::Full) / ratio(Variant::Fast) - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_number_is_set_by_key_and_a_wrong_one_tells_what_is_accepted() {
+        let scenario = chosen(
+            "head",
+            Variant::Fast,
+            &["byte_rate=3MB", "workers = 2", "tunnel_lifetime=4s"],
+        )
+        .unwrap();
+        let Experiment::Head(traffic) = &scenario.experiment else {
+            panic!()
+        };
+        assert_eq!((traffic.byte_rate, scenario.common.workers), (3_000_000, 2));
+        assert_eq!(traffic.tunnel_lifetime, Some(Duration::from_secs(4)));
+        for (name, set, says) in [
+            ("heads", "a=b", "accepted: head, uploads, idle, backpressure, trend"),
+            ("head", "byterate=1", "did you mean byte_rate?"),
+            ("head", "tunnels=1", "accepted: "),
+            ("head", "byte_rate=fast", "accepted is one such as"),
+            (
+                "head",
+                "duration=10",
+                "duration = 10: \"10\" is not a duration: accepted",
+            ),
+            ("head", "workers=0", "accepted is 1 to 64"),
+            ("head", "tunnel_lifetime=0s", "forever"),
+            ("head", "nothing", "accepted is key=value"),
+        ] {
+            let told = chosen(name, Variant::Full, &[set]).unwrap_err();
+            assert!(told.contains(says), "{set}: {told}");
+        }
+    }
+
+    #[test]
+    fn a_file_names_its_kind_and_may_leave_out_what_it_does_not_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("own.toml");
+        std::fs::write(&path, "kind = 'head'\nbyte_rate = '2MB'\n[fast]\nduration = '9s'\n").unwrap();
+        let choice = Choice {
+            variant: Variant::Fast,
+            file: Some(path.clone()),
+            ..Choice::default()
+        };
+        let scenario = Scenario::choose(&choice).unwrap();
+        let Experiment::Head(traffic) = &scenario.experiment else {
+            panic!()
+        };
+        assert_eq!((traffic.byte_rate, traffic.duration.as_secs()), (2_000_000, 9));
+        std::fs::write(&path, "kind = 'head'\nbytes = 3\n").unwrap();
+        assert!(
+            Scenario::choose(&choice)
+                .unwrap_err()
+                .to_string()
+                .contains("no key \"bytes\"")
+        );
+    }
+}
