@@ -1,4 +1,4 @@
-# The image of headpin: the binary, the C library and the roots of trust, as a user without rights, on a root that may
+# The image of headpin: the proxy and its laboratory, the C library and the roots of trust, as a user without rights, on a root that may
 # be read-only.
 #
 #   docker build --tag headpin .
@@ -15,19 +15,22 @@ WORKDIR /build
 # Backtraces keep the names of functions, and lose the lines that would double the binary.
 ENV CARGO_PROFILE_RELEASE_DEBUG=false
 
-# The dependencies, in a layer that lasts until Cargo.toml or Cargo.lock changes: a change in src compiles headpin alone.
+# The dependencies, in a layer that lasts until a Cargo.toml or Cargo.lock changes: a change in the sources compiles
+# these alone. The benchmarks and the fuzzer are named by the workspace and not built.
 COPY Cargo.toml Cargo.lock ./
-RUN mkdir src \
- && echo 'fn main() {}' >src/main.rs \
- && : >src/lib.rs \
- && cargo build --locked --release --bin headpin
+COPY crates/lab/Cargo.toml crates/lab/
+COPY benches/Cargo.toml benches/
+COPY fuzz/Cargo.toml fuzz/
+RUN mkdir src crates/lab/src \
+ && for each in . crates/lab; do echo 'fn main() {}' >$each/src/main.rs && : >$each/src/lib.rs; done \
+ && cargo build --locked --release
 
-COPY build.rs ./
 COPY src src
+COPY crates crates
 COPY config config
 # Cargo goes by times, and the stubs are younger than what was copied.
-RUN touch src/main.rs src/lib.rs \
- && cargo build --locked --release --bin headpin
+RUN touch src/main.rs src/lib.rs crates/lab/src/main.rs crates/lab/src/lib.rs \
+ && cargo build --locked --release
 
 # What the image is made of, and nothing else: there is no shell in it and no package manager.
 FROM debian:bookworm-slim AS root
@@ -35,11 +38,11 @@ FROM debian:bookworm-slim AS root
 RUN apt-get update \
  && apt-get install -y --no-install-recommends ca-certificates \
  && rm -rf /var/lib/apt/lists/* /var/cache/* /var/log/*
-COPY --from=build /build/target/release/headpin /image/usr/local/bin/headpin
+COPY --from=build /build/target/release/headpin /build/target/release/headpin-lab /image/usr/local/bin/
 COPY LICENSE-APACHE LICENSE-MIT /image/usr/share/doc/headpin/
-# The libraries that the binary names, where it looks for them; ldd prints the loader as a path of its own.
+# The libraries that the programs name, where it looks for them; ldd prints the loader as a path of its own.
 RUN cd /image \
- && ldd usr/local/bin/headpin | grep -o '/[^ ]*' >/tmp/libraries \
+ && ldd usr/local/bin/headpin usr/local/bin/headpin-lab | sed '/:$/d' | grep -o '/[^ ]*' | sort -u >/tmp/libraries \
  && grep -q libc.so /tmp/libraries \
  && xargs cp --parents --dereference --target-directory . </tmp/libraries \
  && cp --parents /usr/share/doc/libc6/copyright /usr/share/doc/libgcc-s1/copyright \
