@@ -16,7 +16,7 @@ use crate::config::watch::{Watch, WatchError, watch};
 use crate::ledger::Ledgers;
 use crate::memory::{self, Trend};
 use crate::metrics::Metrics;
-use crate::proxy::{Life, LifePhase, PolicySwitch, ReloadError, Reloaded, Reloader, Settings, Shared, Workers};
+use crate::proxy::{self, Life, LifePhase, PolicySwitch, ReloadError, Reloaded, Reloader, Settings, Shared, Workers};
 use crate::server::{WorkerSettings, WorkerThread};
 use crate::sockets;
 use crate::tls::TlsAcceptor;
@@ -137,6 +137,8 @@ pub fn start(config: Config, path: Option<PathBuf>) -> Result<Running, StartErro
         connections: Arc::new(Semaphore::new(connections)),
         requests: Arc::new(Semaphore::new(requests)),
     });
+    proxy::put_in_force(&shared);
+    metrics.set_head_policy(policy);
     let mut threads = Vec::with_capacity(workers);
     for (index, listener) in listeners.into_iter().enumerate() {
         let settings = WorkerSettings {

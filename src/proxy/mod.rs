@@ -31,7 +31,7 @@ pub use frames::{Followed, FrameFollower};
 pub use life::{Life, LifePhase};
 pub use policy::PolicySwitch;
 pub use registry::{ConnectionRecord, Phase, Registry};
-pub use reload::{ReloadError, Reloaded, Reloader};
+pub use reload::{ReloadError, Reloaded, Reloader, put_in_force};
 pub use rows::RowsPage;
 pub use settings::{Settings, Shared};
 pub use worker::{TICK, WorkerContext};

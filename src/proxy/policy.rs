@@ -20,7 +20,6 @@ impl PolicySwitch {
     /// The workers were started with `current`.
     #[must_use]
     pub fn new(current: HeadPolicy, workers: Workers, metrics: Arc<Metrics>) -> Self {
-        metrics.set_head_policy(current);
         Self {
             current: Mutex::new(current),
             workers,

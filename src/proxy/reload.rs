@@ -88,7 +88,6 @@ impl Reloader {
     /// For the file at `path`, which the settings in force came from.
     #[must_use]
     pub fn new(path: Option<PathBuf>, acceptor: TlsAcceptor, shared: Arc<Shared>, policy: Arc<PolicySwitch>) -> Self {
-        note_applied(&shared);
         Self {
             path,
             acceptor,
@@ -127,7 +126,7 @@ impl Reloader {
         match &result {
             Ok(Reloaded { needs_restart, .. }) => {
                 reloads[ReloadResult::Applied].inc();
-                note_applied(&self.shared);
+                put_in_force(&self.shared);
                 if needs_restart.is_empty() {
                     tracing::info!("config reloaded");
                 } else {
@@ -165,11 +164,15 @@ impl Reloader {
     }
 }
 
-fn note_applied(shared: &Shared) {
+/// Shows the settings of `shared` in the metrics as those in force.
+pub fn put_in_force(shared: &Shared) {
+    let settings = shared.settings.load();
+    settings.dialer.put_in_force();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let metrics = &shared.metrics;
     metrics.config_last_applied_timestamp_seconds.set(now.as_secs_f64());
     metrics.config_last_reload_successful.set(1);
-    let expiry = shared.settings.load().first_expiry;
-    metrics.certificate_expiry_timestamp_seconds.set(expiry as f64);
+    metrics
+        .certificate_expiry_timestamp_seconds
+        .set(settings.first_expiry as f64);
 }

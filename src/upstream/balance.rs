@@ -1,5 +1,6 @@
 //! Which server is tried next.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -15,7 +16,16 @@ pub(super) struct Server {
     pub(super) url: ServerUrl,
     /// Milliseconds of the balancer's clock until which it is passed over; 0 if it is not.
     down_until: AtomicU64,
-    up: IntGauge,
+    /// Once it is shown.
+    up: OnceLock<IntGauge>,
+}
+
+impl Server {
+    fn note(&self, up: i64) {
+        if let Some(gauge) = self.up.get() {
+            gauge.set(up);
+        }
+    }
 }
 
 /// Round robin over the servers that did not fail lately; shared by all workers, without a lock.
@@ -28,23 +38,28 @@ pub(super) struct Balancer {
 }
 
 impl Balancer {
-    pub(super) fn new(servers: &[ServerUrl], down_for: Duration, metrics: &Metrics) -> Self {
-        // Servers of an earlier config are gone.
-        metrics.upstream_server_up.reset();
-        let server = |url: &ServerUrl| {
-            let up = metrics.upstream_server_up.with_label_values(&[&url.to_string()]);
-            up.set(1);
-            Server {
-                url: url.clone(),
-                down_until: AtomicU64::new(0),
-                up,
-            }
+    pub(super) fn new(servers: &[ServerUrl], down_for: Duration) -> Self {
+        let server = |url: &ServerUrl| Server {
+            url: url.clone(),
+            down_until: AtomicU64::new(0),
+            up: OnceLock::new(),
         };
         Self {
             servers: servers.iter().map(server).collect(),
             next: AtomicUsize::new(0),
             started: Instant::now(),
             down_for,
+        }
+    }
+
+    /// Shows these servers as those in force, and no others.
+    pub(super) fn show(&self, metrics: &Metrics) {
+        metrics.upstream_server_up.reset();
+        for server in &self.servers {
+            let up = metrics.upstream_server_up.with_label_values(&[&server.url.to_string()]);
+            up.set(i64::from(server.down_until.load(Ordering::Relaxed) == 0));
+            // It is shown once; a second time would count on the same.
+            _ = server.up.set(up);
         }
     }
 
@@ -64,12 +79,12 @@ impl Balancer {
     pub(super) fn failed(&self, server: &Server) {
         let until = self.now() + u64::try_from(self.down_for.as_millis()).unwrap_or(u64::MAX);
         server.down_until.store(until, Ordering::Relaxed);
-        server.up.set(0);
+        server.note(0);
     }
 
     pub(super) fn succeeded(&self, server: &Server) {
         if server.down_until.swap(0, Ordering::Relaxed) != 0 {
-            server.up.set(1);
+            server.note(1);
         }
     }
 
@@ -92,7 +107,8 @@ mod tests {
         let urls: Vec<ServerUrl> = (1..=3)
             .map(|port| format!("http://127.0.0.1:{port}").parse().unwrap())
             .collect();
-        let balancer = Balancer::new(&urls, Duration::from_secs(5), &metrics);
+        let balancer = Balancer::new(&urls, Duration::from_secs(5));
+        balancer.show(&metrics);
         assert_eq!(order(&balancer), [1, 2, 3]);
         assert_eq!(order(&balancer), [2, 3, 1]);
         balancer.failed(&balancer.servers[2]);
@@ -100,5 +116,35 @@ mod tests {
         assert_eq!(order(&balancer), [1, 2, 3]);
         tokio::time::advance(Duration::from_secs(6)).await;
         assert_eq!(order(&balancer), [2, 3, 1]);
+    }
+
+    /// A config that is read and then refused must not change what is shown of the one in force.
+    #[tokio::test]
+    async fn only_the_balancer_in_force_is_shown() {
+        let registry = prometheus::Registry::new();
+        let metrics = Metrics::register(&registry).expect("empty");
+        let of = |port: u16| {
+            let url: ServerUrl = format!("http://127.0.0.1:{port}").parse().unwrap();
+            Balancer::new(&[url], Duration::from_secs(5))
+        };
+        let shown = || {
+            let families = registry.gather();
+            let family = families
+                .iter()
+                .find(|family| family.name().ends_with("upstream_server_up"));
+            let series = family.expect("a server is shown").get_metric().iter();
+            series
+                .map(|each| (each.get_label()[0].value().to_owned(), each.get_gauge().value()))
+                .collect::<Vec<_>>()
+        };
+        let (first, second) = (of(1), of(2));
+        first.show(&metrics);
+        second.failed(&second.servers[0]);
+        assert_eq!(shown(), [("http://127.0.0.1:1".to_owned(), 1.0)]);
+        second.show(&metrics);
+        assert_eq!(shown(), [("http://127.0.0.1:2".to_owned(), 0.0)]);
+        first.failed(&first.servers[0]);
+        second.succeeded(&second.servers[0]);
+        assert_eq!(shown(), [("http://127.0.0.1:2".to_owned(), 1.0)]);
     }
 }

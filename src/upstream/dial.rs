@@ -91,12 +91,17 @@ impl Dialer {
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
-            balancer: Balancer::new(&config.servers, config.down_for, &metrics),
+            balancer: Balancer::new(&config.servers, config.down_for),
             tls: TlsConnector::from(tls),
             connect_timeout: config.connect_timeout,
             keepalive,
             metrics,
         }
+    }
+
+    /// Shows this dialer's servers in the metrics, in the place of those of an earlier config.
+    pub fn put_in_force(&self) {
+        self.balancer.show(&self.metrics);
     }
 
     /// Connects to the next server in turn; when one fails, to the one after it, until each was tried once.
