@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 
 use crate::config::{CertificateFiles, write_remedy};
-use crate::tls::{DEVELOPMENT_NAMES, DevelopmentCertificates, is_good};
+use crate::tls::{DEVELOPMENT_NAMES, DevelopmentCertificates, verify_files};
 
 const CA: &str = "ca.pem";
 const CA_KEY: &str = "ca-key.pem";
@@ -32,7 +32,7 @@ pub(super) struct CertsCommand {
     /// Replace what is there
     #[arg(long, conflicts_with = "keep")]
     force: bool,
-    /// Keep what is there if it is good for all names, and make it if there is nothing
+    /// Keep what is there if clients accept it for all names, and make it if there is nothing
     #[arg(long)]
     keep: bool,
 }
@@ -81,7 +81,7 @@ fn check<'n>(out: &Path, names: impl Iterator<Item = &'n str>) -> anyhow::Result
         cert: out.join(LEAF),
         key: out.join(LEAF_KEY),
     };
-    is_good(&files, &out.join(CA), names).with_context(|| {
+    verify_files(&files, &out.join(CA), names).with_context(|| {
         format!(
             "what is in {} cannot be kept; pass --force instead of --keep to replace it",
             out.display()

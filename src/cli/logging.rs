@@ -16,6 +16,7 @@ use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuild
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{LogConfig, LogFormat};
+use crate::layer::ACCESS_LOG;
 use crate::ledger;
 
 /// Lines that wait for standard error, at most: a second or more of a busy access log, and some hundred KB.
@@ -64,7 +65,7 @@ pub fn start(config: &LogConfig) -> anyhow::Result<Log> {
         })?,
     };
     if !config.access {
-        filter = filter.add_directive("headpin::access=off".parse()?);
+        filter = filter.add_directive(format!("{ACCESS_LOG}=off").parse()?);
     }
     let (queue, writer) = NonBlockingBuilder::default()
         .buffered_lines_limit(MOST_LINES)

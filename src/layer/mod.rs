@@ -5,7 +5,7 @@ mod request_id;
 mod rescue;
 mod response_timeout;
 
-pub use observe::{Observe, ObserveLayer, ObservedBody};
+pub use observe::{ACCESS_LOG, Observe, ObserveLayer, ObservedBody};
 pub use request_id::RandomRequestId;
 pub use rescue::{Rescue, RescueLayer, Rescuing};
 pub use response_timeout::{NoResponse, ProgressBody, ResponseTimeout, ResponseTimeoutLayer};

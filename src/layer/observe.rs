@@ -15,7 +15,7 @@ use crate::labels::StatusClass;
 use crate::metrics::{GaugeGuard, Metrics};
 
 /// The target of the access log, as `log.access` switches it.
-const ACCESS_LOG: &str = "headpin::access";
+pub const ACCESS_LOG: &str = "headpin::access";
 
 /// Names a request in the logs of everything that handles it.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

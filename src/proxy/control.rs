@@ -8,7 +8,7 @@ use super::rows::{PAGE, RowsPage};
 use crate::labels::HeadPolicy;
 use crate::snapshot::{ConnectionRow, WorkerRows};
 
-/// What a worker can be asked for.
+/// What a worker can be asked to do.
 #[derive(Debug)]
 pub enum Command {
     /// Change the policy, for open tunnels as well.
@@ -18,7 +18,7 @@ pub enum Command {
         /// Answered with the number of heads that were released.
         done: oneshot::Sender<usize>,
     },
-    /// Tell a part of the rows of a snapshot.
+    /// Return a part of the rows of a snapshot.
     Rows {
         /// Connections with an id above this one.
         after: u64,
@@ -26,22 +26,22 @@ pub enum Command {
         most: usize,
         /// Whether paths are wanted.
         details: bool,
-        /// Where to.
+        /// Answered with that part.
         reply: oneshot::Sender<RowsPage>,
     },
-    /// Tell about slabs and connections.
+    /// Return its slabs and connections.
     Census {
-        /// Where to.
+        /// Answered with all of them.
         reply: oneshot::Sender<WorkerCensus>,
     },
     /// Show that it is alive.
     Ping {
-        /// Where to.
+        /// Answered between two polls.
         reply: oneshot::Sender<()>,
     },
 }
 
-/// The way to one worker.
+/// Sends commands to one worker.
 pub type WorkerHandle = mpsc::UnboundedSender<Command>;
 
 /// The workers have ended.
@@ -49,12 +49,12 @@ pub type WorkerHandle = mpsc::UnboundedSender<Command>;
 #[error("the workers have ended")]
 pub struct NoWorkers;
 
-/// The way to all workers.
+/// Sends commands to all workers.
 #[derive(Debug, Clone)]
 pub struct Workers(Vec<WorkerHandle>);
 
 impl Workers {
-    /// Of these handles.
+    /// Sends to the workers behind `handles`.
     #[must_use]
     pub fn new(handles: Vec<WorkerHandle>) -> Self {
         Self(handles)

@@ -12,6 +12,7 @@ use super::relay::{Relay, RelayError};
 use super::upgrade::UpstreamHalf;
 use super::worker::WorkerContext;
 use crate::labels::{CloseReason, Direction};
+use crate::layer::ACCESS_LOG;
 use crate::metrics::GaugeGuard;
 use crate::slab::{Head, SlabReader};
 use crate::tls::{Session, SlabStream};
@@ -189,7 +190,7 @@ impl Drop for Tunnel {
         metrics.tunnels_closed_total[reason].inc();
         metrics.tunnel_seconds.observe(seconds);
         tracing::info!(
-            target: "headpin::access",
+            target: ACCESS_LOG,
             connection = record.id,
             peer = %record.peer,
             path = %record.path(),

@@ -4,7 +4,6 @@ mod acceptor;
 mod certificates;
 mod development;
 mod error;
-mod good;
 mod outgoing;
 mod pem;
 mod pieces;
@@ -13,15 +12,16 @@ mod session;
 mod stream;
 mod traffic;
 mod unbuffered;
+mod verify;
 
 pub use acceptor::TlsAcceptor;
 pub use certificates::{CertificateError, CertificateTable};
 pub use development::{DEVELOPMENT_NAMES, DevelopmentCertificates};
 pub use error::HandshakeError;
-pub use good::{NotGood, is_good};
 pub use pem::{PemError, certificates as read_certificates};
 pub(crate) use session::Session;
 pub use stream::{SlabStream, TlsBuffers};
+pub use verify::{VerifyError, verify_files};
 
 #[cfg(any(test, fuzzing))]
 mod tests;

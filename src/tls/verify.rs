@@ -1,4 +1,4 @@
-//! Whether certificates in files can be kept.
+//! Whether clients accept the certificates in files.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use super::certificates::{CertificateError, CertificateTable};
 use super::pem::{self, PemError};
 use crate::config::CertificateFiles;
 
-/// Why a certificate is of no more use to a client that asks for one of its names.
+/// Why clients do not accept a certificate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum NotGood {
+pub enum VerifyError {
     /// It cannot be served, or not with this key.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
@@ -39,21 +39,21 @@ pub enum NotGood {
     Name(String),
 }
 
-/// Whether `files` can be served now to clients that trust the authority in `ca`, under each of `names`.
+/// Checks that `files` can be served now to clients that trust the authority in `ca`, under each of `names`.
 ///
 /// # Errors
-/// [`NotGood`], the first reason why not.
-pub fn is_good<'n>(
+/// [`VerifyError`], the first that is found.
+pub fn verify_files<'n>(
     files: &CertificateFiles,
     ca: &Path,
     names: impl IntoIterator<Item = &'n str>,
-) -> Result<(), NotGood> {
+) -> Result<(), VerifyError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     CertificateTable::load(std::slice::from_ref(files), &provider)?;
     let chain = pem::certificates(&files.cert)?;
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(pem::certificates(ca)?);
-    let refused = |name: &str, source| NotGood::Refused {
+    let refused = |name: &str, source| VerifyError::Refused {
         cert: files.cert.clone(),
         name: name.to_owned(),
         source,
@@ -62,7 +62,7 @@ pub fn is_good<'n>(
         .build()
         .map_err(|error| refused("anything", rustls::Error::General(error.to_string())))?;
     for name in names {
-        let server = ServerName::try_from(name).map_err(|_| NotGood::Name(name.to_owned()))?;
+        let server = ServerName::try_from(name).map_err(|_| VerifyError::Name(name.to_owned()))?;
         verifier
             .verify_server_cert(&chain[0], &chain[1..], &server, &[], UnixTime::now())
             .map_err(|source| refused(name, source))?;

@@ -3,7 +3,7 @@
 mod chance;
 mod drawing;
 mod panel;
-mod told;
+mod summary;
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub use self::chance::{difference, told_chance};
 pub use self::drawing::{page, picture};
 pub use self::panel::{POINTS, Panel};
-pub use self::told::told;
+pub use self::summary::summary;
 use super::traffic::Arrivals;
 
 /// Euler's constant, the limit of `Ein(x) - ln x`.

@@ -53,7 +53,7 @@ enum LabWork {
     Report {
         /// The result's JSON
         result: PathBuf,
-        /// Where to; beside the result if left out
+        /// The file to write; beside the result if left out
         #[arg(short, long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
@@ -218,7 +218,7 @@ impl ModelCommand {
         };
         let begin = tokio::time::Instant::now();
         let simulated = model.simulate(seed, tunnels, POINTS, 0.0);
-        print(&model::told(&model, &simulated, begin.elapsed()))?;
+        print(&model::summary(&model, &simulated, begin.elapsed()))?;
         let mut panels = vec![Panel::of(&model, &simulated)];
         for path in measured {
             let panel =

@@ -15,7 +15,7 @@ pub enum Fault {
     /// No TCP connection; usually nothing listens there.
     #[error("cannot connect to {address}")]
     Dial {
-        /// Where to.
+        /// The address that was tried.
         address: SocketAddr,
         /// What the kernel says.
         source: io::Error,

@@ -9,7 +9,7 @@ use crate::words::thousands;
 
 /// The formula beside the simulation.
 #[must_use]
-pub fn told(model: &Model, simulated: &Simulated, took: Duration) -> String {
+pub fn summary(model: &Model, simulated: &Simulated, took: Duration) -> String {
     let mut text = String::new();
     let Simulated { points, tunnels, slabs } = simulated;
     line(
