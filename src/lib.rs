@@ -6,7 +6,7 @@
 //! ```text
 //!  accept ─► TLS ─────────► HTTP/1.1 ──────► layers ──► route ─┬─► forward ──► pooled client ─┐
 //!  server/   tls/           hyper, over      layer/,           │   proxy/      upstream/      ├─► upstream server
-//!            SlabStream     slab/ HeadIo     tower-http        └─► upgrade ──► dial, 101 ─────┘
+//!            SlabStream     proxy/ HeadIo    tower-http        └─► upgrade ──► dial, 101 ─────┘
 //!               │                                                    │         upstream/
 //!               └─ plaintext carved from the worker's slab           ▼
 //!                  slab/                                           tunnel: two relays, no buffer while idle

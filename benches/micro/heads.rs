@@ -6,7 +6,8 @@ use std::rc::Rc;
 use std::task::{Context, Waker};
 
 use headpin::labels::HeadPolicy;
-use headpin::slab::{Head, HeadIo, SlabReader};
+use headpin::proxy::HeadIo;
+use headpin::slab::{Head, SlabReader};
 use tokio::io::{AsyncRead as _, ReadBuf};
 
 use super::paths::{Meter, worker_slabs};

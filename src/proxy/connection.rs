@@ -14,6 +14,8 @@ use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Sleep, sleep};
 
+use super::flow::Flow;
+use super::head_io::HeadIo;
 use super::headers::Origin;
 use super::measured;
 use super::registry::{Phase, Registration};
@@ -23,7 +25,6 @@ use super::tunnel::Tunnel;
 use super::worker::WorkerContext;
 use crate::labels::{HandshakeResult, HttpClose};
 use crate::metrics::GaugeGuard;
-use crate::slab::{HeadIo, HeadSlot};
 use crate::tls::{HandshakeError, SlabStream};
 
 /// Most that hyper reads ahead of a body that nobody takes, or writes ahead of a client that does not read, in bytes.
@@ -103,13 +104,14 @@ async fn serve_http(
     settings: &Settings,
 ) {
     let io = HeadIo::new(stream);
-    let slot = io.slot();
+    let (slot, flow) = (io.slot(), io.flow());
     registration.record.phase.set(Phase::Http);
     registration.record.slot.set(Some(Rc::clone(&slot)));
     let exchange = Rc::new(Exchange {
         worker: Rc::clone(&worker),
         origin,
-        slot: Rc::clone(&slot),
+        slot,
+        flow: Rc::clone(&flow),
         asked: Cell::default(),
         wants_websocket: Cell::default(),
         appetite: Rc::default(),
@@ -162,7 +164,7 @@ async fn serve_http(
                 let error = error as &dyn std::error::Error;
                 tracing::debug!(peer = %origin.peer, error, %reason, "an HTTP connection broke");
             }
-            say_goodbye(parts.io.into_inner(), &slot, reason).await;
+            say_goodbye(parts.io.into_inner(), &flow, reason).await;
         }
     }
 }
@@ -177,9 +179,9 @@ fn http_close(result: &hyper::Result<()>) -> HttpClose {
     }
 }
 
-async fn say_goodbye(mut io: HeadIo<SlabStream<TcpStream>>, slot: &HeadSlot, reason: HttpClose) {
+async fn say_goodbye(mut io: HeadIo<SlabStream<TcpStream>>, flow: &Flow, reason: HttpClose) {
     // To a client that has sent nothing an answer would look like one to its next request.
-    if reason == HttpClose::HeaderTimeout && slot.has_begun() && io.write_all(HEADER_TIMEOUT).await.is_err() {
+    if reason == HttpClose::HeaderTimeout && flow.has_begun() && io.write_all(HEADER_TIMEOUT).await.is_err() {
         return;
     }
     io.into_stream().close().await;

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::flow::Flow;
 use super::registry::{ConnectionRecord, Phase, Registry};
 use super::relay::Relay;
 use super::tunnel::Tunnel;
@@ -115,7 +116,7 @@ fn sizes(worker: &WorkerContext) -> Sizes {
     /// A B-tree's entry and its share of the node, which is about 6 of 11 full when keys only grow.
     const ENTRY: usize = (size_of::<u64>() + size_of::<Rc<ConnectionRecord>>()) * 11 / 6;
     let record = size_of::<ConnectionRecord>() + COUNTS;
-    let slot = size_of::<HeadSlot>() + COUNTS;
+    let slot = size_of::<HeadSlot>() + size_of::<Flow>() + 2 * COUNTS;
     let http_task = worker.http_task_bytes.get().saturating_sub(size_of::<Session>());
     Sizes {
         worker: size_of::<WorkerContext>() + COUNTS + worker.tls_buffers.memory(),

@@ -22,6 +22,7 @@ use tower_http::timeout::TimeoutBody;
 
 use super::body::{self, Appetite, Body, PacedBody};
 use super::error::{self, ProxyError};
+use super::flow::Flow;
 use super::forward::forward;
 use super::handshake::wants_websocket;
 use super::headers::Origin;
@@ -44,6 +45,7 @@ pub(crate) struct Exchange {
     pub(crate) origin: Origin,
     /// Knows the slice in which a head would begin.
     pub(crate) slot: Rc<HeadSlot>,
+    pub(crate) flow: Rc<Flow>,
     /// A request has come.
     pub(crate) asked: Cell<bool>,
     /// The request under way asks for a WebSocket. On a connection one request follows the other.
@@ -120,6 +122,7 @@ where
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         self.exchange.asked.set(true);
+        self.exchange.flow.request_arrived();
         self.exchange.record.request_begins(&self.exchange.at_rest);
         // Here, and not in a future: hyper may read on before it polls that, and then the slice would be gone.
         let wants_websocket = wants_websocket(&request);
@@ -129,13 +132,13 @@ where
         } else {
             self.exchange.slot.forget();
         }
-        let slot = Rc::clone(&self.exchange.slot);
+        let flow = Rc::clone(&self.exchange.flow);
         let appetite = Rc::clone(&self.exchange.appetite);
         let response = self.stack.clone().oneshot(request);
         Box::pin(async move {
             let mut response = response.await?;
             let pace = response.extensions_mut().remove::<ReadPace>();
-            Ok(response.map(|body| PacedBody::new(body, slot, appetite, pace)))
+            Ok(response.map(|body| PacedBody::new(body, flow, appetite, pace)))
         })
     }
 }

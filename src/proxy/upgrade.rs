@@ -18,6 +18,7 @@ use super::body::{self, Body};
 use super::error::ProxyError;
 use super::forward;
 use super::handshake;
+use super::head_io::HeadIo;
 use super::headers::{self, Origin};
 use super::measured;
 use super::registry::ConnectionRecord;
@@ -25,7 +26,7 @@ use super::settings::Settings;
 use super::worker::WorkerContext;
 use crate::labels::UpgradeResult;
 use crate::metrics::Metrics;
-use crate::slab::{HeadIo, SlabReader};
+use crate::slab::SlabReader;
 use crate::upstream::UpstreamStream;
 
 /// The upstream's half of a tunnel.
@@ -81,7 +82,7 @@ async fn try_exchange<B: HttpBody>(
     let request = Request::from_parts(parts, Empty::<Bytes>::new());
 
     let stream = settings.dialer.dial().await?;
-    let io = worker.slabs.watched(SlabReader::new(stream, Rc::clone(&worker.slabs)));
+    let io = HeadIo::watched(SlabReader::new(stream, Rc::clone(&worker.slabs)));
     // Every request on this connection asks for an upgrade, it is the only one.
     io.slot().keep();
     let limit = settings.config.upstream.response_timeout;

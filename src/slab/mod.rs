@@ -24,22 +24,22 @@
 
 mod census;
 mod head;
-mod head_io;
 mod memory;
 mod pool;
 mod read;
 mod readable;
 mod shared;
 mod slice;
+mod slot;
 mod worker;
 
 pub use census::{SlabReport, SlabState};
 pub use head::{Head, HeldHead};
-pub use head_io::{HeadIo, HeadSlot};
 pub use pool::{Carving, PoolSettings, SlabPool};
 pub use read::{SlabReader, SliceRead};
 pub use readable::Readable;
 pub use slice::{SlabId, SlabSlice, SlicePlace};
+pub use slot::HeadSlot;
 pub use worker::WorkerSlabs;
 
 #[cfg(test)]

@@ -4,10 +4,9 @@ use std::cell::{Cell, RefCell, RefMut};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
-use super::{HeadIo, HeadSlot, PoolSettings, SlabPool, SlabReport, SlicePlace, SliceRead};
+use super::{HeadSlot, PoolSettings, SlabPool, SlabReport, SlicePlace};
 use crate::config::SlabsConfig;
 use crate::labels::{HeadPolicy, SlabClass};
-use crate::ledger;
 use crate::metrics::{Metrics, WorkerCounters};
 
 /// Both pools of a worker. A connection reaches them through an `Rc`, for the length of a poll.
@@ -91,15 +90,9 @@ impl WorkerSlabs {
         self.tls.borrow_mut().on_turnover(sample);
     }
 
-    /// `stream`, an upstream connection's, such that the census sees what it remembers while it speaks HTTP.
-    pub fn watched<S: SliceRead>(&self, stream: S) -> HeadIo<S> {
-        // No part of what the connection takes that asks for it: the slot's memory goes with the sweep.
-        let (io, _) = ledger::measure(|| {
-            let io = HeadIo::new(stream);
-            self.upstream_slots.borrow_mut().push(Rc::downgrade(&io.slot()));
-            io
-        });
-        io
+    /// Includes `slot`, an upstream connection's, in the census and in changes of the policy, until it is gone.
+    pub fn watch(&self, slot: &Rc<HeadSlot>) {
+        self.upstream_slots.borrow_mut().push(Rc::downgrade(slot));
     }
 
     /// Gives back what nothing is in, see [`SlabPool::sweep`], and forgets upstream connections that are gone or are

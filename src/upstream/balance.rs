@@ -134,7 +134,7 @@ mod tests {
                 .find(|family| family.name().ends_with("upstream_server_up"));
             let series = family.expect("a server is shown").get_metric().iter();
             series
-                .map(|each| (each.get_label()[0].value().to_owned(), each.get_gauge().value()))
+                .map(|each| (each.get_label()[0].value().to_owned(), each.get_gauge().get_value()))
                 .collect::<Vec<_>>()
         };
         let (first, second) = (of(1), of(2));

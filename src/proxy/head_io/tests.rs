@@ -8,10 +8,9 @@ use prometheus::Registry;
 
 use super::*;
 use crate::config::{ByteSize, SlabsConfig};
-use crate::labels::SlabClass;
+use crate::labels::{HeadPolicy, SlabClass};
 use crate::metrics::Metrics;
-use crate::slab::SlabSlice;
-use crate::slab::WorkerSlabs;
+use crate::slab::{HeldHead, SlabSlice, WorkerSlabs};
 
 const REQUEST: &[u8] = b"GET /chat HTTP/1.1\r\n\r\n";
 const HEAD: &[u8] = b"\x81\x05hello";
@@ -362,16 +361,16 @@ fn a_request_has_begun_from_its_first_byte_until_it_is_answered_for() {
     for policy in HeadPolicy::ALL {
         let mut library = Library::new(policy, [Read::Pending, bytes(&[REQUEST, HEAD]), Read::Pending]);
         assert!(library.read(100).is_pending());
-        assert!(!library.slot.has_begun());
+        assert!(!library.io.flow.has_begun());
         library.reads(REQUEST.len());
-        assert!(library.slot.has_begun());
-        library.slot.forget();
-        assert!(!library.slot.has_begun());
+        assert!(library.io.flow.has_begun());
+        library.io.flow.request_arrived();
+        assert!(!library.io.flow.has_begun());
         library.reads(100);
-        assert!(library.slot.has_begun());
-        library.slot.keep();
-        assert!(!library.slot.has_begun() && library.read(100).is_pending());
-        assert!(!library.slot.has_begun());
+        assert!(library.io.flow.has_begun());
+        library.io.flow.request_arrived();
+        assert!(!library.io.flow.has_begun() && library.read(100).is_pending());
+        assert!(!library.io.flow.has_begun());
     }
 }
 

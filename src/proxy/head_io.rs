@@ -1,0 +1,124 @@
+//! Recovers the head, as the slab's own bytes, from under an HTTP library.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::flow::Flow;
+use crate::ledger;
+use crate::slab::{Head, HeadSlot, SliceRead};
+
+/// Delivers the slices of a [`SliceRead`] as plain bytes, and knows which slice a head would be cut from.
+///
+/// An HTTP library reads through this and, after an upgrade, gives back the bytes it had read too many, in a buffer of
+/// its own. They are the last ones that were delivered here, so the head is the tail of the last slice, plus what of
+/// that slice is not delivered yet. The slice waits in a [`HeadSlot`], which the service tells to keep it for an upgrade
+/// request, in the poll that read it.
+#[derive(Debug)]
+pub struct HeadIo<S> {
+    stream: S,
+    slot: Rc<HeadSlot>,
+    flow: Rc<Flow>,
+}
+
+impl<S: SliceRead> HeadIo<S> {
+    /// Wraps `stream`.
+    pub fn new(stream: S) -> Self {
+        Self {
+            stream,
+            slot: Rc::default(),
+            flow: Rc::default(),
+        }
+    }
+
+    /// Wraps an upstream connection's `stream`, such that the census sees what it remembers while it speaks HTTP.
+    pub fn watched(stream: S) -> Self {
+        // No part of what the connection takes that asks for it: the slot's memory goes with the sweep.
+        let (io, _) = ledger::measure(|| {
+            let io = Self::new(stream);
+            io.stream.slabs().watch(&io.slot);
+            io
+        });
+        io
+    }
+
+    /// The claim on a slice, which stays with the service.
+    #[must_use]
+    pub fn slot(&self) -> Rc<HeadSlot> {
+        Rc::clone(&self.slot)
+    }
+
+    /// How the bytes flow, for the service and for bodies.
+    pub(crate) fn flow(&self) -> Rc<Flow> {
+        Rc::clone(&self.flow)
+    }
+
+    /// The stream back; what it had read and not delivered is lost.
+    pub fn into_stream(self) -> S {
+        self.stream
+    }
+
+    /// The stream back, and the head: `read_too_much`, which the library had taken and not used, and what it had not
+    /// taken yet.
+    pub fn into_head(self, read_too_much: &[u8]) -> (S, Head) {
+        let head = self
+            .slot
+            .take_head(read_too_much, self.stream.slabs(), self.stream.class());
+        (self.stream, head)
+    }
+}
+
+impl<S: SliceRead + Unpin> AsyncRead for HeadIo<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if into.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        if this.slot.deliver(into) {
+            this.flow.read();
+            return Poll::Ready(Ok(()));
+        }
+        this.slot.before_read();
+        let Some(slice) = ready!(this.stream.poll_read_slice(cx, into.remaining()))? else {
+            return Poll::Ready(Ok(()));
+        };
+        this.flow.read();
+        this.slot.read(slice, this.stream.slabs().policy(), into);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for HeadIo<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.flow.wrote(written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.flow.wrote(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        self.flow.wrote(flushed)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests;
