@@ -2,23 +2,27 @@
 //!
 //! The registry is passed in, never global, so that two proxies in one process (as in the tests) do not share counters.
 //! Label children are resolved once, here: counting is an atomic add and nothing else. What is counted per message goes
-//! through [`WorkerCounters`], one set a worker, so that workers never write to one another's cache lines and need no
+//! through a [`CounterWriter`] for each worker, so that workers never write to one another's cache lines and need no
 //! locked instruction; a scrape sums them up.
+
+mod worker;
 
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Index;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::rc::Rc;
+use std::sync::Arc;
 
-use prometheus::core::{Collector, Desc};
-use prometheus::proto::MetricFamily;
+use prometheus::core::Collector;
 use prometheus::{Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 use crate::labels::{
     AllocatorKind, CloseReason, Direction, DumpKind, HandshakeResult, HeadPolicy, HttpClose, Label, MemoryPart,
     ReloadResult, SlabClass, StatusClass, UpgradeResult, UpstreamFailure,
 };
+
+pub use self::worker::CounterWriter;
+use self::worker::WorkerSum;
 
 /// Upper bounds of the handshake histogram, in seconds: a resumed handshake on loopback to a slow phone.
 const HANDSHAKE_SECONDS: [f64; 11] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0];
@@ -280,22 +284,17 @@ impl Metrics {
         }))
     }
 
-    /// The counters of one more worker, summed into the exported series from now on, also after the worker's end.
+    /// The counters of one more worker, summed into the exported series from now on, also after the worker's end. Each
+    /// worker asks on its own thread.
     #[must_use]
-    pub fn worker(&self) -> Arc<WorkerCounters> {
-        let counters = Arc::new(WorkerCounters::new());
-        self.workers.lock().push(Arc::clone(&counters));
-        counters
+    pub fn worker(&self) -> Rc<CounterWriter> {
+        Rc::new(self.workers.add())
     }
 
     /// Bytes that the tunnels of all workers have relayed.
     #[must_use]
     pub fn tunnel_bytes(&self, direction: Direction) -> u64 {
-        self.workers
-            .lock()
-            .iter()
-            .map(|worker| worker.tunnel_bytes[direction].get())
-            .sum()
+        self.workers.tunnel_bytes(direction)
     }
 
     /// Shows `policy` as the one in force.
@@ -303,121 +302,6 @@ impl Metrics {
         for each in HeadPolicy::ALL {
             self.head_policy[each].set(i64::from(each == policy));
         }
-    }
-}
-
-/// What a worker counts per message.
-#[derive(Debug)]
-pub struct WorkerCounters {
-    /// Bytes relayed by tunnels.
-    pub tunnel_bytes: Labelled<Direction, Tally>,
-    /// WebSocket frames relayed by tunnels, control frames included.
-    pub tunnel_frames: Labelled<Direction, Tally>,
-    /// WebSocket messages relayed by tunnels: final data frames.
-    pub tunnel_messages: Labelled<Direction, Tally>,
-    /// Bytes carved from slabs.
-    pub slab_carved_bytes: Labelled<SlabClass, Tally>,
-    /// Turnovers of slabs.
-    pub slab_turnovers: Labelled<SlabClass, Tally>,
-}
-
-impl WorkerCounters {
-    fn new() -> Self {
-        Self {
-            tunnel_bytes: tallies(),
-            tunnel_frames: tallies(),
-            tunnel_messages: tallies(),
-            slab_carved_bytes: tallies(),
-            slab_turnovers: tallies(),
-        }
-    }
-}
-
-fn tallies<L: Label>() -> Labelled<L, Tally> {
-    Labelled::new(|_| Tally::default())
-}
-
-/// A counter with one writer, the worker's thread, which therefore needs no locked instruction.
-#[derive(Debug, Default)]
-pub struct Tally(AtomicU64);
-
-impl Tally {
-    /// Adds `by`. Of two threads that do, one may be lost.
-    pub fn inc_by(&self, by: u64) {
-        self.0.store(self.get() + by, Ordering::Relaxed);
-    }
-
-    /// Adds 1, as [`Self::inc_by`].
-    pub fn inc(&self) {
-        self.inc_by(1);
-    }
-
-    /// What it has come to; from any thread.
-    #[must_use]
-    pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// Sums the workers' counters when it is scraped.
-#[derive(Debug, Clone, Default)]
-struct WorkerSum(Arc<Mutex<Vec<Arc<WorkerCounters>>>>);
-
-impl WorkerSum {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Arc<WorkerCounters>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn family<L: Label>(
-        &self,
-        (name, help, label): (&str, &str, &str),
-        tally: impl Fn(&WorkerCounters) -> &Labelled<L, Tally>,
-    ) -> Vec<MetricFamily> {
-        let sums = IntCounterVec::new(Opts::new(name, help), &[label]).expect("the name is valid");
-        let workers = self.lock();
-        for value in L::VARIANTS {
-            let sum = workers.iter().map(|worker| tally(worker)[*value].get()).sum();
-            sums.with_label_values(&[value.text()]).inc_by(sum);
-        }
-        sums.collect()
-    }
-}
-
-const TUNNEL_BYTES: (&str, &str, &str) = ("headpin_tunnel_bytes_total", "Bytes relayed by tunnels.", "direction");
-const TUNNEL_FRAMES: (&str, &str, &str) = (
-    "headpin_tunnel_frames_total",
-    "WebSocket frames relayed, control frames included.",
-    "direction",
-);
-const TUNNEL_MESSAGES: (&str, &str, &str) = (
-    "headpin_tunnel_messages_total",
-    "WebSocket messages relayed: final data frames.",
-    "direction",
-);
-const CARVED: (&str, &str, &str) = (
-    "headpin_slab_carved_bytes_total",
-    "Bytes carved from slabs: what was read into them.",
-    "class",
-);
-const TURNOVERS: (&str, &str, &str) = (
-    "headpin_slab_turnovers_total",
-    "Times that one slab's worth of bytes had been carved.",
-    "class",
-);
-
-impl Collector for WorkerSum {
-    fn desc(&self) -> Vec<&Desc> {
-        // An unchecked collector: its names are all in this file, and a test scrapes them.
-        Vec::new()
-    }
-
-    fn collect(&self) -> Vec<MetricFamily> {
-        let mut families = self.family(TUNNEL_BYTES, |worker| &worker.tunnel_bytes);
-        families.extend(self.family(TUNNEL_FRAMES, |worker| &worker.tunnel_frames));
-        families.extend(self.family(TUNNEL_MESSAGES, |worker| &worker.tunnel_messages));
-        families.extend(self.family(CARVED, |worker| &worker.slab_carved_bytes));
-        families.extend(self.family(TURNOVERS, |worker| &worker.slab_turnovers));
-        families
     }
 }
 
@@ -509,7 +393,7 @@ mod tests {
         let registry = Registry::new();
         let metrics = Metrics::register(&registry).expect("an empty registry");
         for carved in [40, 2] {
-            metrics.worker().slab_carved_bytes[SlabClass::Tls].inc_by(carved);
+            metrics.worker().carved(SlabClass::Tls, carved);
         }
         let text = prometheus::TextEncoder::new()
             .encode_to_string(&registry.gather())

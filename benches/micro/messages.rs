@@ -35,9 +35,8 @@ pub(crate) fn paths(meter: &mut impl Meter) {
         let metrics = Metrics::register(&Registry::new()).expect("an empty registry");
         let counters = metrics.worker();
         let run = move |bytes: &mut u64| {
-            counters.tunnel_bytes[Direction::ToUpstream].inc_by(*bytes);
-            counters.tunnel_frames[Direction::ToUpstream].inc_by(1);
-            counters.tunnel_messages[Direction::ToUpstream].inc_by(1);
+            counters.relayed(Direction::ToUpstream, *bytes);
+            counters.framed(Direction::ToUpstream, 1, 1);
         };
         (|| 128, run)
     });

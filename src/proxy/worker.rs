@@ -12,7 +12,7 @@ use super::registry::{Order, Phase, Registry};
 use super::settings::{Settings, Shared};
 use crate::labels::{CloseReason, HeadPolicy, RelayPolicy};
 use crate::memory;
-use crate::metrics::WorkerCounters;
+use crate::metrics::CounterWriter;
 use crate::slab::WorkerSlabs;
 use crate::tls::TlsBuffers;
 use crate::upstream::{PooledClient, pooled_client};
@@ -39,7 +39,7 @@ pub struct WorkerContext {
     /// What a relay does when its writer is blocked.
     pub(crate) relay_policy: RelayPolicy,
     /// This worker's share of the per-message counters.
-    pub counters: Arc<WorkerCounters>,
+    pub counters: Rc<CounterWriter>,
     /// Its connections.
     pub registry: Rc<Registry>,
     /// Every task of its connections.

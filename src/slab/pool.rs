@@ -13,7 +13,7 @@ use super::memory::SlabMemory;
 use super::shared::PoolShared;
 use super::slice::{Slab, SlabSlice};
 use crate::labels::SlabClass;
-use crate::metrics::{Metrics, WorkerCounters};
+use crate::metrics::{CounterWriter, Metrics};
 
 /// What a pool is made from.
 #[derive(Debug, Clone)]
@@ -45,7 +45,7 @@ pub struct SlabPool {
     /// For the census only; an entry whose slab is gone is swept out at the next retirement.
     retired: Vec<Weak<Slab>>,
     next_serial: u64,
-    counters: Arc<WorkerCounters>,
+    counters: Rc<CounterWriter>,
     /// Bytes carved since the last turnover, below the capacity.
     since_turnover: usize,
     /// Sweeps in a row that found nothing carved since the one before, and what was carved until then.
@@ -57,7 +57,7 @@ pub struct SlabPool {
 impl SlabPool {
     /// An empty pool that keeps no spares; see [`Self::keep_spares`].
     #[must_use]
-    pub fn new(settings: PoolSettings, metrics: Arc<Metrics>, counters: Arc<WorkerCounters>) -> Self {
+    pub fn new(settings: PoolSettings, metrics: Arc<Metrics>, counters: Rc<CounterWriter>) -> Self {
         let PoolSettings {
             class,
             worker,
@@ -153,7 +153,7 @@ impl SlabPool {
     /// `rewinds`: a read begins at the front again, as under `copy`. Then what was written far behind the front is of no
     /// use, quiet or not.
     pub fn sweep(&mut self, rewinds: bool) {
-        let carved = self.counters.slab_carved_bytes[self.shared.class].get();
+        let carved = self.counters.carved_bytes(self.shared.class);
         self.quiet = if carved == self.swept_at { self.quiet + 1 } else { 0 };
         self.swept_at = carved;
         let is_quiet = self.quiet >= QUIET_SWEEPS;
@@ -189,11 +189,11 @@ impl SlabPool {
 
     fn count(&mut self, carved: usize) {
         let class = self.shared.class;
-        self.counters.slab_carved_bytes[class].inc_by(carved as u64);
+        self.counters.carved(class, carved as u64);
         self.since_turnover += carved;
         if self.since_turnover >= self.shared.capacity {
             self.since_turnover -= self.shared.capacity;
-            self.counters.slab_turnovers[class].inc();
+            self.counters.turned_over(class);
             if let Some(sample) = &self.on_turnover {
                 sample();
             }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::{HeadSlot, PoolSettings, SlabPool, SlabReport, SlicePlace};
 use crate::config::SlabsConfig;
 use crate::labels::{HeadPolicy, SlabClass};
-use crate::metrics::{Metrics, WorkerCounters};
+use crate::metrics::{CounterWriter, Metrics};
 
 /// Both pools of a worker. A connection reaches them through an `Rc`, for the length of a poll.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ impl WorkerSlabs {
         config: &SlabsConfig,
         policy: HeadPolicy,
         metrics: &Arc<Metrics>,
-        counters: &Arc<WorkerCounters>,
+        counters: &Rc<CounterWriter>,
     ) -> Rc<Self> {
         let pool = |class, capacity| {
             let settings = PoolSettings {
@@ -40,7 +40,7 @@ impl WorkerSlabs {
                 worker,
                 capacity,
             };
-            RefCell::new(SlabPool::new(settings, Arc::clone(metrics), Arc::clone(counters)))
+            RefCell::new(SlabPool::new(settings, Arc::clone(metrics), Rc::clone(counters)))
         };
         let slabs = Self {
             tls: pool(SlabClass::Tls, config.tls_capacity.bytes()),

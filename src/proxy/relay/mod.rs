@@ -255,11 +255,10 @@ impl Relay {
         let counters = &worker.counters;
         let traffic = record.traffic(self.direction);
         traffic.bytes.set(traffic.bytes.get() + bytes.len() as u64);
-        counters.tunnel_bytes[self.direction].inc_by(bytes.len() as u64);
+        counters.relayed(self.direction, bytes.len() as u64);
         if followed.frames > 0 {
             traffic.frames.set(traffic.frames.get() + followed.frames);
-            counters.tunnel_frames[self.direction].inc_by(followed.frames);
-            counters.tunnel_messages[self.direction].inc_by(followed.messages);
+            counters.framed(self.direction, followed.frames, followed.messages);
         }
         followed.first_boundary
     }
