@@ -9,7 +9,8 @@ use super::registry::{ConnectionRecord, Phase, Traffic};
 use super::worker::WorkerContext;
 use crate::slab::{HeldHead, SlabId, SlabReport};
 
-/// A worker's slabs and connections at one moment.
+/// A worker's slabs and connections. With more connections than a page has, they are of several moments: who came or left
+/// in between may be missing.
 #[derive(Debug, Clone, Serialize)]
 pub struct WorkerCensus {
     /// Every live slab, spares left out.
@@ -66,12 +67,32 @@ pub struct HeadReport {
     pub slice_bytes: usize,
 }
 
+/// An answer to `Command::Census`.
+#[derive(Debug)]
+pub struct CensusPage {
+    /// Connections, by id.
+    pub(super) connections: Vec<ConnectionReport>,
+    /// With the last of them: every live slab, and how many are spares.
+    pub(super) slabs: Option<(Vec<SlabReport>, usize)>,
+}
+
+impl CensusPage {
+    /// At most `most` connections with an id above `after`.
+    pub(super) fn of(worker: &WorkerContext, after: u64, most: usize) -> Self {
+        let mut connections = Vec::with_capacity(most.min(worker.registry.len()));
+        let more = worker.registry.page(after, most, |record| {
+            connections.push(ConnectionReport::new(worker, record));
+        });
+        Self {
+            connections,
+            slabs: (!more).then(|| (worker.slabs.census(), worker.slabs.spares())),
+        }
+    }
+}
+
 impl WorkerCensus {
-    pub(super) fn of(worker: &WorkerContext) -> Self {
-        let mut connections = Vec::with_capacity(worker.registry.len());
-        worker
-            .registry
-            .for_each(|record| connections.push(ConnectionReport::new(worker, record)));
+    /// Puts together what came in pages.
+    pub(super) fn new(connections: Vec<ConnectionReport>, mut slabs: Vec<SlabReport>, spares: usize) -> Self {
         let mut pins: HashMap<SlabId, Vec<u64>> = HashMap::new();
         for connection in &connections {
             for head in &connection.heads {
@@ -81,13 +102,12 @@ impl WorkerCensus {
                 }
             }
         }
-        let mut slabs = worker.slabs.census();
         for slab in &mut slabs {
             slab.pinned_by = pins.remove(&slab.id).unwrap_or_default();
         }
         Self {
             slabs,
-            spares: worker.slabs.spares(),
+            spares,
             connections,
         }
     }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
-use super::census::WorkerCensus;
+use super::census::{CensusPage, ConnectionReport, WorkerCensus};
 use super::rows::{PAGE, RowsPage};
 use crate::labels::HeadPolicy;
 use crate::snapshot::{ConnectionRow, WorkerRows};
@@ -29,10 +29,14 @@ pub enum Command {
         /// Answered with that part.
         reply: oneshot::Sender<RowsPage>,
     },
-    /// Return its slabs and connections.
+    /// Return a part of its connections, and its slabs with the last part.
     Census {
-        /// Answered with all of them.
-        reply: oneshot::Sender<WorkerCensus>,
+        /// Connections with an id above this one.
+        after: u64,
+        /// At most so many of them.
+        most: usize,
+        /// Answered with that part.
+        reply: oneshot::Sender<CensusPage>,
     },
     /// Show that it is alive.
     Ping {
@@ -72,7 +76,7 @@ impl Workers {
         Ok(replies.into_iter().sum())
     }
 
-    /// Asks all workers for their slabs and connections.
+    /// Asks one worker after the other for its slabs and connections, in pages as [`Self::rows`].
     ///
     /// # Errors
     /// [`NoWorkers`] during the end of the process.
@@ -80,7 +84,27 @@ impl Workers {
     /// # Cancel safety
     /// Nothing changes by asking.
     pub async fn census(&self) -> Result<Vec<WorkerCensus>, NoWorkers> {
-        self.ask(|reply| Command::Census { reply }).await
+        let mut all = Vec::with_capacity(self.0.len());
+        for worker in &self.0 {
+            let (mut connections, mut slabs) = (Vec::new(), None);
+            let ask = |after, reply| Command::Census {
+                after,
+                most: PAGE,
+                reply,
+            };
+            in_pages(worker, ask, |page: CensusPage| {
+                connections.extend(page.connections);
+                slabs = page.slabs;
+                let last = connections
+                    .last()
+                    .map_or(0, |connection: &ConnectionReport| connection.id);
+                slabs.is_none().then_some(last)
+            })
+            .await?;
+            let (slabs, spares) = slabs.ok_or(NoWorkers)?;
+            all.push(WorkerCensus::new(connections, slabs, spares));
+        }
+        Ok(all)
     }
 
     /// Waits until every worker has answered, which it does between two polls, or has ended; returns how many have
@@ -114,24 +138,22 @@ impl Workers {
     pub async fn rows(&self, details: bool) -> Result<Vec<WorkerRows>, NoWorkers> {
         let mut all = Vec::with_capacity(self.0.len());
         for (index, worker) in self.0.iter().enumerate() {
-            let (mut connections, mut pages) = (Vec::new(), 0);
-            let rest = loop {
-                let (reply, answer) = oneshot::channel();
-                let after = connections.last().map_or(0, |row: &ConnectionRow| row.serial);
-                let command = Command::Rows {
-                    after,
-                    most: PAGE,
-                    details,
-                    reply,
-                };
-                worker.send(command).map_err(|_| NoWorkers)?;
-                let page = answer.await.map_err(|_| NoWorkers)?;
+            let (mut connections, mut rest, mut pages) = (Vec::new(), None, 0);
+            let ask = |after, reply| Command::Rows {
+                after,
+                most: PAGE,
+                details,
+                reply,
+            };
+            in_pages(worker, ask, |page: RowsPage| {
                 pages += 1;
                 connections.extend(page.connections);
-                if let Some(rest) = page.rest {
-                    break rest;
-                }
-            };
+                rest = page.rest;
+                let last = connections.last().map_or(0, |row: &ConnectionRow| row.serial);
+                rest.is_none().then_some(last)
+            })
+            .await?;
+            let rest = rest.ok_or(NoWorkers)?;
             all.push(WorkerRows {
                 index,
                 connections,
@@ -156,4 +178,20 @@ impl Workers {
         }
         Ok(replies)
     }
+}
+
+/// Asks a worker for one page after the other: a worker with many connections serves them in between. `command` makes the
+/// question for what comes after an id, `take` says after which id to go on, if there is more.
+async fn in_pages<P>(
+    worker: &WorkerHandle,
+    command: impl Fn(u64, oneshot::Sender<P>) -> Command,
+    mut take: impl FnMut(P) -> Option<u64>,
+) -> Result<(), NoWorkers> {
+    let mut next = Some(0);
+    while let Some(after) = next {
+        let (reply, answer) = oneshot::channel();
+        worker.send(command(after, reply)).map_err(|_| NoWorkers)?;
+        next = take(answer.await.map_err(|_| NoWorkers)?);
+    }
+    Ok(())
 }

@@ -1,6 +1,6 @@
 //! Carries out on the worker what other threads ask for.
 
-use super::census::WorkerCensus;
+use super::census::CensusPage;
 use super::control::Command;
 use super::rows;
 use super::worker::WorkerContext;
@@ -20,8 +20,8 @@ pub fn execute(worker: &WorkerContext, command: Command) {
         } => {
             let _ = reply.send(rows::page(worker, after, most, details));
         }
-        Command::Census { reply } => {
-            let _ = reply.send(WorkerCensus::of(worker));
+        Command::Census { after, most, reply } => {
+            let _ = reply.send(CensusPage::of(worker, after, most));
         }
         Command::Ping { reply } => {
             let _ = reply.send(());

@@ -25,7 +25,7 @@ mod tunnel;
 mod upgrade;
 mod worker;
 
-pub use census::{ConnectionReport, HeadReport, WorkerCensus};
+pub use census::{CensusPage, ConnectionReport, HeadReport, WorkerCensus};
 pub use connection::spawn_connection;
 pub use control::{Command, NoWorkers, WorkerHandle, Workers};
 pub use execute::execute;
