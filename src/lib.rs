@@ -20,6 +20,7 @@ pub mod admin;
 pub mod app;
 pub mod cli;
 pub mod config;
+mod forward;
 pub mod labels;
 pub mod layer;
 pub mod ledger;
