@@ -10,6 +10,7 @@ mod admin;
 mod command_line;
 mod configuration;
 mod drain;
+mod echo_origin;
 mod files;
 mod heads;
 mod heap_profile;
