@@ -266,7 +266,7 @@ def files(rendering, program):
 
 def image(rendering, _):
     compose = yaml.safe_load((TOP / "deploy" / "compose" / "docker-compose.yml").read_text())
-    version = tomllib.loads((TOP / "Cargo.toml").read_text())["package"]["version"]
+    version = tomllib.loads((TOP / "Cargo.toml").read_text())["workspace"]["package"]["version"]
     # A variable with a default is there for the test of the demo.
     demo = re.sub(r"^\$\{\w+:?-(.*)\}$", r"\1", compose["services"]["headpin"]["image"])
     name = demo.partition(":")[0]
