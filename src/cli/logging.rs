@@ -1,8 +1,8 @@
 //! Where the log goes: standard error, as text or JSON.
 //!
 //! A thread of its own writes it. Whoever reads standard error may stop, and a full pipe stops who writes to it: that must
-//! be neither a worker nor the admin thread. While nobody reads, [`MOST_LINES`] wait and the others are dropped and
-//! counted; when the reader is gone for good, all are lost, and nothing else happens.
+//! be neither a worker nor the admin thread. While nobody reads, some thousand lines wait and the others are dropped
+//! and counted; when the reader is gone for good, all are lost, and nothing else happens.
 
 use std::convert::Infallible;
 use std::fmt;
