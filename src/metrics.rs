@@ -10,7 +10,6 @@ mod worker;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Index;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use prometheus::core::Collector;
@@ -287,8 +286,8 @@ impl Metrics {
     /// The counters of one more worker, summed into the exported series from now on, also after the worker's end. Each
     /// worker asks on its own thread.
     #[must_use]
-    pub fn worker(&self) -> Rc<CounterWriter> {
-        Rc::new(self.workers.add())
+    pub fn worker(&self) -> CounterWriter {
+        self.workers.add()
     }
 
     /// Bytes that the tunnels of all workers have relayed.

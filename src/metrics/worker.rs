@@ -14,9 +14,9 @@ use crate::labels::{Direction, Label, SlabClass};
 
 /// Counts what happens with every message, for one worker.
 ///
-/// It is the only writer of its counters and stays on its thread, so counting needs no locked instruction and loses
-/// nothing.
-#[derive(Debug)]
+/// It and its clones are the only writers of their counters and stay on one thread, so counting needs no locked
+/// instruction and loses nothing.
+#[derive(Debug, Clone)]
 pub struct CounterWriter {
     counters: Arc<WorkerCounters>,
     one_thread: PhantomData<Rc<()>>,

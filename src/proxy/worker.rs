@@ -39,7 +39,7 @@ pub struct WorkerContext {
     /// What a relay does when its writer is blocked.
     pub(crate) relay_policy: RelayPolicy,
     /// This worker's share of the per-message counters.
-    pub counters: Rc<CounterWriter>,
+    pub counters: CounterWriter,
     /// Its connections.
     pub registry: Rc<Registry>,
     /// Every task of its connections.

@@ -45,7 +45,7 @@ pub struct SlabPool {
     /// For the census only; an entry whose slab is gone is swept out at the next retirement.
     retired: Vec<Weak<Slab>>,
     next_serial: u64,
-    counters: Rc<CounterWriter>,
+    counters: CounterWriter,
     /// Bytes carved since the last turnover, below the capacity.
     since_turnover: usize,
     /// Sweeps in a row that found nothing carved since the one before, and what was carved until then.
@@ -57,7 +57,7 @@ pub struct SlabPool {
 impl SlabPool {
     /// An empty pool that keeps no spares; see [`Self::keep_spares`].
     #[must_use]
-    pub fn new(settings: PoolSettings, metrics: Arc<Metrics>, counters: Rc<CounterWriter>) -> Self {
+    pub fn new(settings: PoolSettings, metrics: Arc<Metrics>, counters: CounterWriter) -> Self {
         let PoolSettings {
             class,
             worker,

@@ -32,7 +32,7 @@ impl WorkerSlabs {
         config: &SlabsConfig,
         policy: HeadPolicy,
         metrics: &Arc<Metrics>,
-        counters: &Rc<CounterWriter>,
+        counters: &CounterWriter,
     ) -> Rc<Self> {
         let pool = |class, capacity| {
             let settings = PoolSettings {
@@ -40,7 +40,7 @@ impl WorkerSlabs {
                 worker,
                 capacity,
             };
-            RefCell::new(SlabPool::new(settings, Arc::clone(metrics), Rc::clone(counters)))
+            RefCell::new(SlabPool::new(settings, Arc::clone(metrics), counters.clone()))
         };
         let slabs = Self {
             tls: pool(SlabClass::Tls, config.tls_capacity.bytes()),
