@@ -4,12 +4,17 @@ use std::env;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-/// The program is nowhere.
+/// The program is not installed.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the program {0} is neither beside this one nor on PATH; `cargo build --release` makes both, and `cargo install --path` puts it on PATH: {1}"
+    "the program {name} is neither beside this one nor on PATH: `cargo build --release` makes both, \
+     `cargo install --path {folder}` puts it on PATH"
 )]
-pub struct Missing(String, &'static str);
+pub struct Missing {
+    name: String,
+    /// The folder of its package in the sources.
+    folder: &'static str,
+}
 
 /// The program `name` beside the one that runs, if it is there.
 #[must_use]
@@ -27,7 +32,10 @@ pub fn find(name: &str) -> Result<PathBuf, Missing> {
     let found = beside(name).or_else(|| on_path(&env::var_os("PATH")?));
     found.ok_or_else(|| {
         let folder = if name == "headpin" { "." } else { "crates/lab" };
-        Missing(name.to_owned(), folder)
+        Missing {
+            name: name.to_owned(),
+            folder,
+        }
     })
 }
 

@@ -13,7 +13,7 @@ use http_body_util::{BodyExt, Empty, Full};
 use tokio::time::Instant;
 use tower::BoxError;
 
-use super::flow::Flow;
+use super::head_io::IoState;
 use crate::upstream::ReadPace;
 
 /// A streamed body, from either side.
@@ -64,7 +64,7 @@ pin_project_lite::pin_project! {
     pub(crate) struct PacedBody<B> {
         #[pin]
         body: B,
-        flow: Rc<Flow>,
+        io: Rc<IoState>,
         appetite: Rc<Appetite>,
         pace: Option<ReadPace>,
         blocked_since: Option<Instant>,
@@ -72,14 +72,14 @@ pin_project_lite::pin_project! {
 }
 
 impl<B> PacedBody<B> {
-    /// `body`, for the connection that `flow` and `appetite` are of; `pace` is that of the upstream connection it comes from.
-    pub(crate) fn new(body: B, flow: Rc<Flow>, appetite: Rc<Appetite>, pace: Option<ReadPace>) -> Self {
+    /// `body`, for the connection that `io` and `appetite` are of; `pace` is that of the upstream connection it comes from.
+    pub(crate) fn new(body: B, io: Rc<IoState>, appetite: Rc<Appetite>, pace: Option<ReadPace>) -> Self {
         if let Some(pace) = &pace {
             pace.set_large(appetite.is_proved());
         }
         Self {
             body,
-            flow,
+            io,
             appetite,
             pace,
             blocked_since: None,
@@ -93,7 +93,7 @@ impl<B: HttpBody> HttpBody for PacedBody<B> {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let this = self.project();
-        if this.flow.poll_unblocked(cx).is_pending() {
+        if this.io.flow.poll_unblocked(cx).is_pending() {
             this.blocked_since.get_or_insert_with(Instant::now);
             return Poll::Pending;
         }
@@ -201,14 +201,14 @@ mod tests {
         );
         let (mut client, server) = tokio::io::duplex(WINDOW);
         let io = HeadIo::new(SlabReader::new(server, slabs));
-        let (flow, given) = (io.flow(), Rc::new(Cell::new(0)));
+        let (state, given) = (io.state(), Rc::new(Cell::new(0)));
         let counted = Rc::clone(&given);
         let service = service_fn(move |_: Request<Incoming>| {
             let body = Pieces {
                 given: Rc::clone(&counted),
                 waits: false,
             };
-            let body = PacedBody::new(body, Rc::clone(&flow), Rc::default(), None);
+            let body = PacedBody::new(body, Rc::clone(&state), Rc::default(), None);
             async { Ok::<_, Infallible>(Response::new(body)) }
         });
         let tasks = LocalSet::new();

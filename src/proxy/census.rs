@@ -147,7 +147,7 @@ impl ConnectionReport {
             heads: sides
                 .filter_map(|(side, head)| head.as_ref().map(|head| HeadReport::new(side, head)))
                 .collect(),
-            last_slice: record.slot().and_then(|slot| slot.remembered()).map(|place| place.slab),
+            last_slice: record.last_slice().map(|place| place.slab),
             snapshot_id: None,
         }
     }

@@ -104,14 +104,13 @@ async fn serve_http(
     settings: &Settings,
 ) {
     let io = HeadIo::new(stream);
-    let (slot, flow) = (io.slot(), io.flow());
+    let state = io.state();
     registration.record.phase.set(Phase::Http);
-    registration.record.slot.set(Some(Rc::clone(&slot)));
+    registration.record.io.set(Some(Rc::clone(&state)));
     let exchange = Rc::new(Exchange {
         worker: Rc::clone(&worker),
         origin,
-        slot,
-        flow: Rc::clone(&flow),
+        io: Rc::clone(&state),
         asked: Cell::default(),
         wants_websocket: Cell::default(),
         appetite: Rc::default(),
@@ -164,7 +163,7 @@ async fn serve_http(
                 let error = error as &dyn std::error::Error;
                 tracing::debug!(peer = %origin.peer, error, %reason, "an HTTP connection broke");
             }
-            say_goodbye(parts.io.into_inner(), &flow, reason).await;
+            say_goodbye(parts.io.into_inner(), &state.flow, reason).await;
         }
     }
 }

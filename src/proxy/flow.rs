@@ -25,12 +25,12 @@ impl Flow {
     }
 
     /// Notes that bytes have arrived.
-    pub(super) fn read(&self) {
+    pub(super) fn note_read(&self) {
         self.begun.set(true);
     }
 
     /// Notes what became of a write or a flush.
-    pub(super) fn wrote<T>(&self, poll: Poll<T>) -> Poll<T> {
+    pub(super) fn note_write<T>(&self, poll: Poll<T>) -> Poll<T> {
         let was_blocked = self.blocked.replace(poll.is_pending());
         if was_blocked
             && poll.is_ready()

@@ -20,8 +20,21 @@ use crate::slab::{Head, HeadSlot, SliceRead};
 #[derive(Debug)]
 pub struct HeadIo<S> {
     stream: S,
-    slot: Rc<HeadSlot>,
-    flow: Rc<Flow>,
+    state: Rc<IoState>,
+}
+
+/// What others see of a [`HeadIo`] that an HTTP library owns.
+#[derive(Debug, Default)]
+pub struct IoState {
+    /// The claim on the slice that a head would be cut from.
+    pub slot: HeadSlot,
+    pub(crate) flow: Flow,
+}
+
+impl AsRef<HeadSlot> for IoState {
+    fn as_ref(&self) -> &HeadSlot {
+        &self.slot
+    }
 }
 
 impl<S: SliceRead> HeadIo<S> {
@@ -29,8 +42,7 @@ impl<S: SliceRead> HeadIo<S> {
     pub fn new(stream: S) -> Self {
         Self {
             stream,
-            slot: Rc::default(),
-            flow: Rc::default(),
+            state: Rc::default(),
         }
     }
 
@@ -39,21 +51,17 @@ impl<S: SliceRead> HeadIo<S> {
         // No part of what the connection takes that asks for it: the slot's memory goes with the sweep.
         let (io, _) = ledger::measure(|| {
             let io = Self::new(stream);
-            io.stream.slabs().watch(&io.slot);
+            let state: Rc<dyn AsRef<HeadSlot>> = io.state();
+            io.stream.slabs().watch(&state);
             io
         });
         io
     }
 
-    /// The claim on a slice, which stays with the service.
+    /// The part of this that stays with the service and with bodies.
     #[must_use]
-    pub fn slot(&self) -> Rc<HeadSlot> {
-        Rc::clone(&self.slot)
-    }
-
-    /// How the bytes flow, for the service and for bodies.
-    pub(crate) fn flow(&self) -> Rc<Flow> {
-        Rc::clone(&self.flow)
+    pub fn state(&self) -> Rc<IoState> {
+        Rc::clone(&self.state)
     }
 
     /// The stream back; what it had read and not delivered is lost.
@@ -65,6 +73,7 @@ impl<S: SliceRead> HeadIo<S> {
     /// taken yet.
     pub fn into_head(self, read_too_much: &[u8]) -> (S, Head) {
         let head = self
+            .state
             .slot
             .take_head(read_too_much, self.stream.slabs(), self.stream.class());
         (self.stream, head)
@@ -77,16 +86,16 @@ impl<S: SliceRead + Unpin> AsyncRead for HeadIo<S> {
         if into.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
-        if this.slot.deliver(into) {
-            this.flow.read();
+        if this.state.slot.deliver(into) {
+            this.state.flow.note_read();
             return Poll::Ready(Ok(()));
         }
-        this.slot.before_read();
+        this.state.slot.before_read();
         let Some(slice) = ready!(this.stream.poll_read_slice(cx, into.remaining()))? else {
             return Poll::Ready(Ok(()));
         };
-        this.flow.read();
-        this.slot.read(slice, this.stream.slabs().policy(), into);
+        this.state.flow.note_read();
+        this.state.slot.deliver_from(slice, this.stream.slabs().policy(), into);
         Poll::Ready(Ok(()))
     }
 }
@@ -94,7 +103,7 @@ impl<S: SliceRead + Unpin> AsyncRead for HeadIo<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for HeadIo<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.flow.wrote(written)
+        self.state.flow.note_write(written)
     }
 
     fn poll_write_vectored(
@@ -103,7 +112,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for HeadIo<S> {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.flow.wrote(written)
+        self.state.flow.note_write(written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -112,7 +121,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for HeadIo<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.stream).poll_flush(cx);
-        self.flow.wrote(flushed)
+        self.state.flow.note_write(flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

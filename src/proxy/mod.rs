@@ -30,7 +30,7 @@ pub use connection::spawn_connection;
 pub use control::{Command, NoWorkers, WorkerHandle, Workers};
 pub use execute::execute;
 pub use frames::{Followed, FrameFollower};
-pub use head_io::HeadIo;
+pub use head_io::{HeadIo, IoState};
 pub use life::{Life, LifePhase};
 pub use policy::PolicySwitch;
 pub use registry::{ConnectionRecord, Phase, Registry};

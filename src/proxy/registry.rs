@@ -12,10 +12,11 @@ use rustls::{CipherSuite, ProtocolVersion};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
+use super::head_io::IoState;
 use crate::labels::{CloseReason, Direction, MemoryPart};
 use crate::ledger;
 use crate::metrics::GaugeGuard;
-use crate::slab::{HeadSlot, HeldHead};
+use crate::slab::{HeldHead, SlicePlace};
 
 /// Where a connection stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -76,8 +77,8 @@ pub struct ConnectionRecord {
     pub(crate) peer: SocketAddr,
     pub(crate) since: Instant,
     pub(crate) phase: Cell<Phase>,
-    /// In the phase Http: the slice that a head would be cut from.
-    pub(crate) slot: Cell<Option<Rc<HeadSlot>>>,
+    /// In the phase Http: with the slice that a head would be cut from.
+    pub(crate) io: Cell<Option<Rc<IoState>>>,
     /// From the phase Tunnel on: the path of the upgrade request.
     path: OnceCell<Box<str>>,
     /// The held heads, `None` if there are none: the upstream's from its 101 on, the downstream's from the tunnel on.
@@ -194,11 +195,15 @@ impl ConnectionRecord {
         self.waker.set(Some(waker.unwrap_or_else(|| cx.waker().clone())));
     }
 
-    /// In the phase Http: the slice that a head would be cut from.
-    pub(crate) fn slot(&self) -> Option<Rc<HeadSlot>> {
-        let slot = self.slot.take();
-        self.slot.set(slot.clone());
-        slot
+    /// In the phase Http: where the slice lies that a head would be cut from, if it is remembered.
+    pub(crate) fn last_slice(&self) -> Option<SlicePlace> {
+        self.io().and_then(|io| io.slot.remembered())
+    }
+
+    fn io(&self) -> Option<Rc<IoState>> {
+        let io = self.io.take();
+        self.io.set(io.clone());
+        io
     }
 
     /// Changes which heads are held.
@@ -211,8 +216,8 @@ impl ConnectionRecord {
 
     /// Lets go of everything that is held for `pin`; returns how many heads that were.
     fn release(&self) -> usize {
-        if let Some(slot) = self.slot() {
-            slot.release();
+        if let Some(io) = self.io() {
+            io.slot.release();
         }
         let heads = self.heads.take();
         heads.map_or(0, |heads| {
@@ -290,7 +295,7 @@ impl Registry {
                 peer,
                 since: Instant::now(),
                 phase: Cell::new(Phase::Handshake),
-                slot: Cell::default(),
+                io: Cell::default(),
                 path: OnceCell::new(),
                 heads: RefCell::default(),
                 to_upstream: Traffic::default(),

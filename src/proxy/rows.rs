@@ -2,14 +2,14 @@
 
 use std::rc::Rc;
 
-use super::flow::Flow;
+use super::head_io::IoState;
 use super::registry::{ConnectionRecord, Phase, Registry};
 use super::relay::Relay;
 use super::tunnel::Tunnel;
 use super::worker::WorkerContext;
 use crate::labels::{MemoryPart, SlabClass};
 use crate::ledger;
-use crate::slab::{HeadSlot, HeldHead, SlabPool, SlabSlice};
+use crate::slab::{HeldHead, SlabPool, SlabSlice};
 use crate::snapshot::{ConnectionRow, HeadRow, PoolRow, Sizes, TlsRow, WorkerRest};
 use crate::tls::Session;
 
@@ -83,7 +83,7 @@ fn row(record: &ConnectionRecord, sizes: &Sizes, details: bool) -> ConnectionRow
         pending: [record.pending[0].get(), record.pending[1].get()],
         head: head(heads.as_ref().and_then(|heads| heads.downstream.as_ref())),
         upstream_head: head(heads.as_ref().and_then(|heads| heads.upstream.as_ref())),
-        last_slice: record.slot().and_then(|slot| slot.remembered()),
+        last_slice: record.last_slice(),
     }
 }
 
@@ -116,7 +116,7 @@ fn sizes(worker: &WorkerContext) -> Sizes {
     /// A B-tree's entry and its share of the node, which is about 6 of 11 full when keys only grow.
     const ENTRY: usize = (size_of::<u64>() + size_of::<Rc<ConnectionRecord>>()) * 11 / 6;
     let record = size_of::<ConnectionRecord>() + COUNTS;
-    let slot = size_of::<HeadSlot>() + size_of::<Flow>() + 2 * COUNTS;
+    let io = size_of::<IoState>() + COUNTS;
     let http_task = worker.http_task_bytes.get().saturating_sub(size_of::<Session>());
     Sizes {
         worker: size_of::<WorkerContext>() + COUNTS + worker.tls_buffers.memory(),
@@ -124,11 +124,11 @@ fn sizes(worker: &WorkerContext) -> Sizes {
         registry_entry: ENTRY,
         pool: size_of::<SlabPool>(),
         tunnel: Tunnel::OWN_BYTES + record,
-        http: http_task + record + slot,
+        http: http_task + record + io,
         tls: session_bytes(worker),
         relay: size_of::<Relay>(),
         head: size_of::<HeldHead>() - size_of::<SlabSlice>(),
         slice: size_of::<SlabSlice>(),
-        upstream: slot,
+        upstream: io,
     }
 }

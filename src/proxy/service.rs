@@ -22,9 +22,9 @@ use tower_http::timeout::TimeoutBody;
 
 use super::body::{self, Appetite, Body, PacedBody};
 use super::error::{self, ProxyError};
-use super::flow::Flow;
 use super::forward::forward;
 use super::handshake::wants_websocket;
+use super::head_io::IoState;
 use super::headers::Origin;
 use super::registry::{AtRest, ConnectionRecord};
 use super::settings::Shared;
@@ -32,7 +32,6 @@ use super::upgrade::{self, UpstreamHalf};
 use super::worker::WorkerContext;
 use crate::labels::UpstreamFailure;
 use crate::layer::{NoResponse, ObserveLayer, ObservedBody, RandomRequestId, RescueLayer, ResponseTimeoutLayer};
-use crate::slab::HeadSlot;
 use crate::upstream::ReadPace;
 
 /// Body of what a client gets.
@@ -44,8 +43,7 @@ pub(crate) struct Exchange {
     pub(crate) worker: Rc<WorkerContext>,
     pub(crate) origin: Origin,
     /// Knows the slice in which a head would begin.
-    pub(crate) slot: Rc<HeadSlot>,
-    pub(crate) flow: Rc<Flow>,
+    pub(crate) io: Rc<IoState>,
     /// A request has come.
     pub(crate) asked: Cell<bool>,
     /// The request under way asks for a WebSocket. On a connection one request follows the other.
@@ -122,23 +120,23 @@ where
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         self.exchange.asked.set(true);
-        self.exchange.flow.request_arrived();
+        self.exchange.io.flow.request_arrived();
         self.exchange.record.request_begins(&self.exchange.at_rest);
         // Here, and not in a future: hyper may read on before it polls that, and then the slice would be gone.
         let wants_websocket = wants_websocket(&request);
         self.exchange.wants_websocket.set(wants_websocket);
         if wants_websocket {
-            self.exchange.slot.keep();
+            self.exchange.io.slot.keep();
         } else {
-            self.exchange.slot.forget();
+            self.exchange.io.slot.forget();
         }
-        let flow = Rc::clone(&self.exchange.flow);
+        let io = Rc::clone(&self.exchange.io);
         let appetite = Rc::clone(&self.exchange.appetite);
         let response = self.stack.clone().oneshot(request);
         Box::pin(async move {
             let mut response = response.await?;
             let pace = response.extensions_mut().remove::<ReadPace>();
-            Ok(response.map(|body| PacedBody::new(body, flow, appetite, pace)))
+            Ok(response.map(|body| PacedBody::new(body, io, appetite, pace)))
         })
     }
 }
@@ -166,7 +164,7 @@ impl Service<Request<Incoming>> for Router {
                 let result = exchange.upgrade(request).await;
                 if exchange.upstream.borrow().is_none() {
                     // No tunnel comes of it, so no head: the connection goes on with other requests, if any.
-                    exchange.slot.forget();
+                    exchange.io.slot.forget();
                 }
                 result
             } else {

@@ -55,7 +55,7 @@ impl Tunnel {
         let to_upstream = Relay::new(Direction::ToUpstream, downstream_head, &worker, record);
         let to_downstream = Relay::new(Direction::ToDownstream, upstream_head, &worker, record);
         record.hold(|heads| heads.downstream = held);
-        record.slot.set(None);
+        record.io.set(None);
         record.become_tunnel(path);
         record.active.set(worker.tick.get());
         if worker.draining.is_cancelled() {

@@ -84,7 +84,7 @@ async fn try_exchange<B: HttpBody>(
     let stream = settings.dialer.dial().await?;
     let io = HeadIo::watched(SlabReader::new(stream, Rc::clone(&worker.slabs)));
     // Every request on this connection asks for an upgrade, it is the only one.
-    io.slot().keep();
+    io.state().slot.keep();
     let limit = settings.config.upstream.response_timeout;
     let answered = timeout(limit, send(worker, record, TokioIo::new(io), request)).await;
     let answered = answered.map_err(|_| ProxyError::ResponseTimeout)?;

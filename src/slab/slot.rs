@@ -96,7 +96,7 @@ impl HeadSlot {
     }
 
     /// Delivers from a slice that was just read, and notes it as `policy` says.
-    pub fn read(&self, slice: SlabSlice, policy: HeadPolicy, into: &mut ReadBuf<'_>) {
+    pub fn deliver_from(&self, slice: SlabSlice, policy: HeadPolicy, into: &mut ReadBuf<'_>) {
         let delivered = into.remaining().min(slice.len());
         into.put_slice(&slice[..delivered]);
         let last = match policy {

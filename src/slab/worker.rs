@@ -18,7 +18,7 @@ pub struct WorkerSlabs {
     /// Spares kept under `pin`. Under `copy` none is needed: the current slab rewinds.
     spares: usize,
     /// What upstream connections remember while they speak HTTP; those that are gone are swept out.
-    upstream_slots: RefCell<Vec<Weak<HeadSlot>>>,
+    upstream_slots: RefCell<Vec<Weak<dyn AsRef<HeadSlot>>>>,
 }
 
 /// Room for this many costs less than making it again and again.
@@ -72,7 +72,10 @@ impl WorkerSlabs {
         }
         if policy == HeadPolicy::Copy {
             let slots = self.upstream_slots.borrow();
-            slots.iter().filter_map(Weak::upgrade).for_each(|slot| slot.release());
+            slots
+                .iter()
+                .filter_map(Weak::upgrade)
+                .for_each(|slot| (*slot).as_ref().release());
         }
     }
 
@@ -90,8 +93,8 @@ impl WorkerSlabs {
         self.tls.borrow_mut().on_turnover(sample);
     }
 
-    /// Includes `slot`, an upstream connection's, in the census and in changes of the policy, until it is gone.
-    pub fn watch(&self, slot: &Rc<HeadSlot>) {
+    /// Includes what has the slot of an upstream connection in the census and in changes of the policy, until it is gone.
+    pub fn watch(&self, slot: &Rc<dyn AsRef<HeadSlot>>) {
         self.upstream_slots.borrow_mut().push(Rc::downgrade(slot));
     }
 
@@ -113,7 +116,7 @@ impl WorkerSlabs {
     pub fn upstream_slices(&self) -> Vec<SlicePlace> {
         let slots = self.upstream_slots.borrow();
         let slots = slots.iter().filter_map(Weak::upgrade);
-        slots.filter_map(|slot| slot.remembered()).collect()
+        slots.filter_map(|slot| (*slot).as_ref().remembered()).collect()
     }
 
     /// Size of each slab of `class`, in bytes.

@@ -58,7 +58,7 @@ impl Balancer {
         for server in &self.servers {
             let up = metrics.upstream_server_up.with_label_values(&[&server.url.to_string()]);
             up.set(i64::from(server.down_until.load(Ordering::Relaxed) == 0));
-            // It is shown once; a second time would count on the same.
+            // Not set yet: a reload makes a new balancer.
             _ = server.up.set(up);
         }
     }

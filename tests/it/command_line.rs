@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::support::PROGRAM;
+use crate::support::program::told;
 use crate::support::service::output;
 
 /// The commands below `command`, as its help lists them.
@@ -90,4 +92,31 @@ async fn bash_completes() {
         .await
         .unwrap();
     assert_eq!(String::from_utf8(bash.stdout).unwrap(), "health help\n");
+}
+
+/// The proxy's program by itself, as `cargo install` leaves it.
+#[test]
+fn where_there_is_no_laboratory_it_says_how_to_get_it() {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let alone = folder.path().join("headpin");
+    std::fs::hard_link(PROGRAM, &alone).unwrap();
+    let run = |arguments: &[&str]| {
+        let output = std::process::Command::new(&alone)
+            .args(arguments)
+            .env("PATH", folder.path())
+            .output()
+            .unwrap();
+        (output.status.code(), told(&output))
+    };
+    for command in ["lab", "load", "upstream"] {
+        let (code, told) = run(&[command, "--help"]);
+        assert_eq!(code, Some(1), "{told}");
+        assert!(
+            told.contains("headpin-lab is neither beside this one nor on PATH"),
+            "{told}"
+        );
+        assert!(told.contains("cargo install --path crates/lab"), "{told}");
+    }
+    let (code, script) = run(&["completions", "bash"]);
+    assert!(code == Some(0) && script.contains("serve"), "{script}");
 }

@@ -1,12 +1,12 @@
 //! The programs that an experiment runs, as children of this process.
 
 use std::fs::File;
+use std::os::fd::AsRawFd as _;
 use std::process::Command;
 use std::sync::OnceLock;
 
 use anyhow::Context as _;
-use headpin::cli::child;
-use headpin::cli::sibling;
+use headpin::cli::{child, sibling};
 
 /// This program, even if it is built anew meanwhile: all runs of an experiment are of one build.
 const THIS_PROGRAM: &str = "/proc/self/exe";
@@ -27,13 +27,9 @@ pub(crate) fn proxy(arguments: &[&str]) -> anyhow::Result<Command> {
             OPEN.get_or_init(|| open)
         }
     };
-    // The file that is open, whatever has its name by now: one build here as well. Files of this process close on exec, so
-    // the path goes by its number.
-    let path = format!(
-        "/proc/{}/fd/{}",
-        std::process::id(),
-        std::os::fd::AsRawFd::as_raw_fd(open)
-    );
+    // The open file, so that a build that replaces it does not end up in the same experiment. The child finds it in this
+    // process, as its own copy of the descriptor closes on exec.
+    let path = format!("/proc/{}/fd/{}", std::process::id(), open.as_raw_fd());
     Ok(child::command(path, "serve", arguments))
 }
 

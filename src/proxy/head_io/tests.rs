@@ -60,7 +60,7 @@ impl SliceRead for Script {
 /// An HTTP library around a [`HeadIo`].
 struct Library {
     io: HeadIo<Script>,
-    slot: Rc<HeadSlot>,
+    state: Rc<IoState>,
     slabs: Rc<WorkerSlabs>,
     metrics: Arc<Metrics>,
     buffer: Vec<u8>,
@@ -81,7 +81,7 @@ impl Library {
             slabs: Rc::clone(&slabs),
         });
         Self {
-            slot: io.slot(),
+            state: io.state(),
             io,
             slabs,
             metrics,
@@ -137,8 +137,8 @@ fn a_head_in_the_slice_of_its_request_is_held_wherever_delivery_stopped() {
             while left > 0 {
                 left -= library.reads(left.min(delivered.div_ceil(pieces)));
             }
-            library.slot.keep();
-            let place = library.slot.remembered().expect("its slice");
+            library.state.slot.keep();
+            let place = library.state.slot.remembered().expect("its slice");
             library.parse(REQUEST.len());
 
             let (metrics, slabs) = (Arc::clone(&library.metrics), Rc::clone(&library.slabs));
@@ -160,9 +160,9 @@ fn under_copy_the_head_is_the_same_and_no_slice_outlives_a_poll() {
         let mut library = Library::new(HeadPolicy::Copy, [bytes(&[REQUEST, HEAD])]);
         for _ in 0..delivered {
             library.reads(1);
-            assert_eq!((library.slices(), library.slot.remembered()), (0, None));
+            assert_eq!((library.slices(), library.state.slot.remembered()), (0, None));
         }
-        library.slot.keep();
+        library.state.slot.keep();
         library.parse(REQUEST.len());
         let metrics = Arc::clone(&library.metrics);
         let head = library.into_head().1;
@@ -181,13 +181,13 @@ fn a_head_over_two_slices_is_whole_wherever_they_were_cut() {
                 let mut library = Library::new(policy, [bytes(&[first]), bytes(&[second])]);
                 assert_eq!(library.reads(100), cut);
                 if cut >= REQUEST.len() {
-                    library.slot.keep();
+                    library.state.slot.keep();
                 }
                 library.reads(second.len() - undelivered);
                 if library.buffer.len() < REQUEST.len() {
                     continue;
                 }
-                library.slot.keep();
+                library.state.slot.keep();
                 library.parse(REQUEST.len());
                 let head = library.into_head().1;
                 assert_eq!(head.bytes(), HEAD, "cut at {cut}, {undelivered} undelivered");
@@ -201,7 +201,7 @@ fn a_head_over_two_slices_is_whole_wherever_they_were_cut() {
 fn an_empty_head_keeps_its_slice_under_pin() {
     let mut library = Library::new(HeadPolicy::Pin, [bytes(&[REQUEST])]);
     library.reads(100);
-    library.slot.keep();
+    library.state.slot.keep();
     library.parse(REQUEST.len());
     let (metrics, slabs) = (Arc::clone(&library.metrics), Rc::clone(&library.slabs));
     let head = held(library.into_head().1);
@@ -222,7 +222,7 @@ fn an_empty_head_keeps_its_slice_under_pin() {
 fn an_empty_head_under_copy_is_nothing() {
     let mut library = Library::new(HeadPolicy::Copy, [bytes(&[REQUEST])]);
     library.reads(100);
-    library.slot.keep();
+    library.state.slot.keep();
     library.parse(REQUEST.len());
     assert!(matches!(library.into_head().1, Head::Copied(bytes) if bytes.is_empty()));
 }
@@ -232,7 +232,7 @@ fn a_slice_that_is_kept_stays_when_a_probe_brings_nothing() {
     let probes = [Read::Pending, Read::Pending];
     let mut library = Library::new(HeadPolicy::Pin, [bytes(&[REQUEST])].into_iter().chain(probes));
     library.reads(100);
-    library.slot.keep();
+    library.state.slot.keep();
     assert!(library.read(100).is_pending());
     assert!(library.read(100).is_pending());
     // The end brings nothing either.
@@ -245,19 +245,19 @@ fn a_slice_that_is_kept_stays_when_a_probe_brings_nothing() {
 fn a_slice_that_is_not_kept_goes_when_the_library_asks_for_more() {
     let mut library = Library::new(HeadPolicy::Pin, [bytes(&[REQUEST]), Read::Pending]);
     library.reads(100);
-    assert!(library.slot.remembered().is_some());
+    assert!(library.state.slot.remembered().is_some());
     assert!(library.read(100).is_pending());
-    assert_eq!((library.slot.remembered(), library.slices()), (None, 0));
+    assert_eq!((library.state.slot.remembered(), library.slices()), (None, 0));
 }
 
 #[test]
 fn a_probe_that_brings_data_puts_it_in_place_of_the_slice_that_was_kept() {
     let mut library = Library::new(HeadPolicy::Pin, [bytes(&[REQUEST]), Read::Pending, bytes(&[HEAD])]);
     library.reads(100);
-    library.slot.keep();
+    library.state.slot.keep();
     assert!(library.read(100).is_pending());
     library.reads(3);
-    assert_eq!(library.slot.remembered().map(|place| place.len), Some(HEAD.len()));
+    assert_eq!(library.state.slot.remembered().map(|place| place.len), Some(HEAD.len()));
     assert_eq!(library.slices(), 1);
     library.parse(REQUEST.len());
     let head = held(library.into_head().1);
@@ -269,7 +269,7 @@ fn forgetting_keeps_only_what_nobody_has_read() {
     for delivered in [REQUEST.len(), REQUEST.len() + HEAD.len()] {
         let mut library = Library::new(HeadPolicy::Pin, [bytes(&[REQUEST, HEAD])]);
         library.reads(delivered);
-        library.slot.forget();
+        library.state.slot.forget();
         let left = REQUEST.len() + HEAD.len() - delivered;
         assert_eq!(library.slices(), usize::from(left > 0));
         assert_eq!(library.reads(100), left);
@@ -286,13 +286,13 @@ fn releasing_frees_the_slab_and_loses_no_byte() {
             let mut library = Library::new(HeadPolicy::Pin, [bytes(&[REQUEST, HEAD])]);
             library.reads(delivered);
             if keep {
-                library.slot.keep();
+                library.state.slot.keep();
             }
             library.slabs.set_policy(HeadPolicy::Copy);
-            library.slot.release();
-            assert_eq!((library.slices(), library.slot.remembered()), (0, None));
+            library.state.slot.release();
+            assert_eq!((library.slices(), library.state.slot.remembered()), (0, None));
             // Once more does nothing.
-            library.slot.release();
+            library.state.slot.release();
             while library.reads(2) > 0 {}
             assert_eq!(library.buffer, [REQUEST, HEAD].concat());
             library.parse(REQUEST.len());
@@ -306,7 +306,7 @@ fn a_flip_to_copy_before_the_head_is_taken_copies_it_from_the_slice() {
     for delivered in REQUEST.len()..=REQUEST.len() + HEAD.len() {
         let mut library = Library::new(HeadPolicy::Pin, [bytes(&[REQUEST, HEAD])]);
         library.reads(delivered);
-        library.slot.keep();
+        library.state.slot.keep();
         library.slabs.set_policy(HeadPolicy::Copy);
         library.parse(REQUEST.len());
         let slabs = Rc::clone(&library.slabs);
@@ -321,7 +321,7 @@ fn a_flip_to_pin_before_the_head_is_taken_carves_it_anew() {
     for delivered in REQUEST.len()..=REQUEST.len() + HEAD.len() {
         let mut library = Library::new(HeadPolicy::Copy, [bytes(&[REQUEST, HEAD])]);
         library.reads(delivered);
-        library.slot.keep();
+        library.state.slot.keep();
         library.slabs.set_policy(HeadPolicy::Pin);
         library.parse(REQUEST.len());
         let head = held(library.into_head().1);
@@ -334,10 +334,10 @@ fn a_flip_to_pin_before_the_head_is_taken_carves_it_anew() {
 fn the_head_of_a_pipelined_request_is_carved_anew() {
     let mut library = Library::new(HeadPolicy::Pin, [bytes(&[REQUEST, REQUEST, HEAD]), Read::Pending]);
     library.reads(100);
-    library.slot.forget();
+    library.state.slot.forget();
     library.parse(REQUEST.len());
     assert!(library.read(100).is_pending());
-    library.slot.keep();
+    library.state.slot.keep();
     library.parse(REQUEST.len());
     let metrics = Arc::clone(&library.metrics);
     let head = held(library.into_head().1);
@@ -361,16 +361,16 @@ fn a_request_has_begun_from_its_first_byte_until_it_is_answered_for() {
     for policy in HeadPolicy::ALL {
         let mut library = Library::new(policy, [Read::Pending, bytes(&[REQUEST, HEAD]), Read::Pending]);
         assert!(library.read(100).is_pending());
-        assert!(!library.io.flow.has_begun());
+        assert!(!library.state.flow.has_begun());
         library.reads(REQUEST.len());
-        assert!(library.io.flow.has_begun());
-        library.io.flow.request_arrived();
-        assert!(!library.io.flow.has_begun());
+        assert!(library.state.flow.has_begun());
+        library.state.flow.request_arrived();
+        assert!(!library.state.flow.has_begun());
         library.reads(100);
-        assert!(library.io.flow.has_begun());
-        library.io.flow.request_arrived();
-        assert!(!library.io.flow.has_begun() && library.read(100).is_pending());
-        assert!(!library.io.flow.has_begun());
+        assert!(library.state.flow.has_begun());
+        library.state.flow.request_arrived();
+        assert!(!library.state.flow.has_begun() && library.read(100).is_pending());
+        assert!(!library.state.flow.has_begun());
     }
 }
 
@@ -379,7 +379,7 @@ fn an_error_is_passed_on_and_leaves_the_rest_as_it_was() {
     for policy in HeadPolicy::ALL {
         let mut library = Library::new(policy, [bytes(&[REQUEST]), Read::Error, bytes(&[HEAD])]);
         library.reads(100);
-        library.slot.keep();
+        library.state.slot.keep();
         let Poll::Ready(Err(error)) = library.read(100) else {
             panic!("the stream has failed");
         };
