@@ -19,17 +19,21 @@ ENV CARGO_PROFILE_RELEASE_DEBUG=false
 # these alone. The benchmarks and the fuzzer are named by the workspace and not built.
 COPY Cargo.toml Cargo.lock ./
 COPY crates/lab/Cargo.toml crates/lab/
+COPY crates/labels/Cargo.toml crates/labels/
+COPY crates/ledger/Cargo.toml crates/ledger/
+COPY crates/slab/Cargo.toml crates/slab/
+COPY crates/tls/Cargo.toml crates/tls/
 COPY benches/Cargo.toml benches/
 COPY fuzz/Cargo.toml fuzz/
-RUN mkdir src crates/lab/src \
- && for each in . crates/lab; do echo 'fn main() {}' >$each/src/main.rs && : >$each/src/lib.rs; done \
+RUN for each in . crates/*; do mkdir $each/src && : >$each/src/lib.rs; done \
+ && for each in . crates/lab; do echo 'fn main() {}' >$each/src/main.rs; done \
  && cargo build --locked --release
 
 COPY src src
 COPY crates crates
 COPY config config
 # Cargo goes by times, and the stubs are younger than what was copied.
-RUN touch src/main.rs src/lib.rs crates/lab/src/main.rs crates/lab/src/lib.rs \
+RUN touch src/*.rs crates/*/src/*.rs \
  && cargo build --locked --release
 
 # What the image is made of, and nothing else: there is no shell in it and no package manager.

@@ -7,19 +7,19 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use arc_swap::ArcSwap;
+use headpin_ledger::Ledgers;
+use headpin_tls::TlsAcceptor;
 use prometheus::Registry;
 use tokio::sync::Semaphore;
 
 use crate::admin::{self, AdminState, Dumps};
 use crate::config::Config;
 use crate::config::watch::{Watch, WatchError, watch};
-use crate::ledger::Ledgers;
 use crate::memory::{self, Trend};
 use crate::metrics::Metrics;
 use crate::proxy::{self, Life, LifePhase, PolicySwitch, ReloadError, Reloaded, Reloader, Settings, Shared, Workers};
 use crate::server::{WorkerSettings, WorkerThread};
 use crate::sockets;
-use crate::tls::TlsAcceptor;
 
 /// File descriptors that are not for connections: listeners, event queues, logs, admin clients, config files.
 const RESERVED_FILES: u64 = 200;

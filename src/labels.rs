@@ -1,112 +1,17 @@
 //! The closed enums that metrics use as label values.
-//!
-//! A label must never carry anything that a peer chooses, or its cardinality is theirs to choose too. So each label is
-//! an enum here, with the text that metrics, logs, config and the admin API show for it.
 
-use std::fmt;
-use std::str::FromStr;
-
-/// A text that names no variant of the label it was parsed as.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown value, accepted is one of: {}", .accepted.join(", "))]
-pub struct UnknownLabel {
-    /// Every text that would have been understood.
-    pub accepted: &'static [&'static str],
-}
-
-/// What every label enum offers to code that works with any of them.
-pub trait Label: Copy + 'static {
-    /// Every variant, in the order of declaration.
-    const VARIANTS: &'static [Self];
-
-    /// Place in [`Self::VARIANTS`].
-    fn index(self) -> usize;
-
-    /// The text used as label value.
-    fn text(self) -> &'static str;
-}
-
-macro_rules! labels {
-    ($($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal,)+ })+) => {$(
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum $name {
-            $($(#[$variant_doc])* $variant,)+
-        }
-
-        impl $name {
-            /// Every variant, in the order of declaration.
-            pub const ALL: [Self; [$(Self::$variant),+].len()] = [$(Self::$variant),+];
-
-            /// The text used as label value, in logs and in config.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $text,)+
-                }
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-
-        impl Label for $name {
-            const VARIANTS: &'static [Self] = &Self::ALL;
-
-            fn index(self) -> usize {
-                self as usize
-            }
-
-            fn text(self) -> &'static str {
-                self.as_str()
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = UnknownLabel;
-
-            fn from_str(text: &str) -> Result<Self, UnknownLabel> {
-                match text {
-                    $($text => Ok(Self::$variant),)+
-                    _ => Err(UnknownLabel { accepted: &[$($text),+] }),
-                }
-            }
-        }
-
-        impl serde::Serialize for $name {
-            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str(self.as_str())
-            }
-        }
-    )+};
-}
+use headpin_labels::labels;
+pub use headpin_labels::{Label, UnknownLabel};
+pub use headpin_ledger::MemoryPart;
+pub use headpin_slab::{HeadPolicy, SlabClass};
 
 labels! {
-    /// What becomes of a head once its tunnel runs.
-    HeadPolicy {
-        /// The cure: copy the head to an allocation of its own size, forward it, let it go.
-        Copy = "copy",
-        /// The bug: hold the slice that the head was cut from for the tunnel's life.
-        Pin = "pin",
-    }
-
     /// What a tunnel does with bytes that the side they go to does not take.
     RelayPolicy {
         /// The cure: read no more until the rest has gone. Backpressure.
         Pipe = "pipe",
         /// The bug: read on, and queue in memory without limit.
         Queue = "queue",
-    }
-
-    /// Which reads a slab serves.
-    SlabClass {
-        /// Plaintext of downstream TLS connections (10 MiB, as `SlabBuffer` in Node 0.8's tls.js).
-        Tls = "tls",
-        /// Plaintext of upstream connections (1 MiB, as `SLAB_SIZE` in Node 0.8's stream_wrap.cc).
-        Tcp = "tcp",
     }
 
     /// The direction of a relay or of a body.
@@ -235,26 +140,6 @@ labels! {
         ServerError = "5xx",
     }
 
-    /// A part of the process's resident memory. The parts are exclusive, and their sum is the resident set.
-    MemoryPart {
-        /// Resident pages of the live slabs.
-        Slabs = "slabs",
-        /// TLS sessions, their keys included, and the workers' buffers for ciphertext.
-        Tls = "tls",
-        /// Tunnels: tasks, relays, records, registrations of their sockets.
-        Tunnels = "tunnels",
-        /// HTTP connections with their requests, those in the handshake included.
-        Http = "http",
-        /// Bytes that wait: the rest of blocked writes, partial records, queues.
-        Unsent = "unsent",
-        /// Resident memory of the allocator that nothing is in: caches, gaps, dirty pages, its own bookkeeping.
-        AllocatorSlack = "allocator_slack",
-        /// The program and its libraries, their data, the stacks of all threads.
-        CodeAndStacks = "code_and_stacks",
-        /// What no other part claims: config, metrics, the admin endpoints, the runtimes, pooled upstream connections.
-        Other = "other",
-    }
-
     /// What jemalloc tells of itself; see its manual, `stats.*`.
     AllocatorKind {
         /// Asked for and not given back, thread caches included.
@@ -267,19 +152,5 @@ labels! {
         Resident = "resident",
         /// Address space kept for later, not resident.
         Retained = "retained",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_label_parses_back_from_its_text() {
-        for policy in HeadPolicy::ALL {
-            assert_eq!(policy.as_str().parse(), Ok(policy));
-        }
-        let unknown = "pinned".parse::<HeadPolicy>().expect_err("no such policy");
-        assert_eq!(unknown.to_string(), "unknown value, accepted is one of: copy, pin");
     }
 }

@@ -18,19 +18,15 @@
 
 pub mod admin;
 pub mod app;
+pub mod certificates;
 pub mod cli;
 pub mod config;
-mod forward;
 pub mod labels;
 pub mod layer;
-pub mod ledger;
 pub mod memory;
 pub mod metrics;
 pub mod proxy;
 pub mod server;
-pub mod slab;
 pub mod snapshot;
 pub mod sockets;
-pub mod tls;
-mod unsent;
 pub mod upstream;

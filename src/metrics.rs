@@ -5,6 +5,7 @@
 //! through a [`CounterWriter`] for each worker, so that workers never write to one another's cache lines and need no
 //! locked instruction; a scrape sums them up.
 
+mod slabs;
 mod worker;
 
 use std::fmt;
@@ -20,6 +21,7 @@ use crate::labels::{
     ReloadResult, SlabClass, StatusClass, UpgradeResult, UpstreamFailure,
 };
 
+pub use self::slabs::SlabMeter;
 pub use self::worker::CounterWriter;
 use self::worker::WorkerSum;
 

@@ -7,7 +7,7 @@ use std::task::{Context, Waker};
 
 use headpin::labels::HeadPolicy;
 use headpin::proxy::HeadIo;
-use headpin::slab::{Head, SlabReader};
+use headpin_slab::{Head, SlabReader};
 use tokio::io::{AsyncRead as _, ReadBuf};
 
 use super::paths::{Meter, worker_slabs};

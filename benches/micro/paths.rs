@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use headpin::config::SlabsConfig;
 use headpin::labels::HeadPolicy;
-use headpin::metrics::Metrics;
-use headpin::slab::WorkerSlabs;
+use headpin::metrics::{Metrics, SlabMeter};
+use headpin_slab::{SlabSettings, WorkerSlabs};
 use prometheus::Registry;
 
 use super::{heads, messages, slabs, tls};
@@ -44,5 +44,17 @@ impl Meter for Names {
 /// The slabs of a worker, as large as by default.
 pub(crate) fn worker_slabs(policy: HeadPolicy) -> Rc<WorkerSlabs> {
     let metrics = Metrics::register(&Registry::new()).expect("an empty registry");
-    WorkerSlabs::new(0, &SlabsConfig::default(), policy, &metrics, &metrics.worker())
+    let SlabsConfig {
+        tls_capacity,
+        tcp_capacity,
+        spares,
+    } = SlabsConfig::default();
+    let settings = SlabSettings {
+        worker: 0,
+        tls_capacity: tls_capacity.bytes(),
+        tcp_capacity: tcp_capacity.bytes(),
+        spares,
+    };
+    let meter = SlabMeter::shared(metrics.clone(), metrics.worker());
+    WorkerSlabs::new(&settings, policy, &meter)
 }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use headpin::config::TlsConfig;
+use headpin::certificates::CertificateTable;
 use headpin::labels::HeadPolicy;
-use headpin::slab::SliceRead as _;
-use headpin::tls::{CertificateTable, SlabStream, TlsAcceptor, TlsBuffers};
+use headpin_slab::SliceRead as _;
+use headpin_tls::{SlabStream, TlsAcceptor, TlsBuffers};
 use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, SupportedProtocolVersion};
@@ -103,7 +103,7 @@ fn configured(version: &'static SupportedProtocolVersion) -> (ClientConnection, 
     roots.add(made.cert.der().clone()).expect("it is its own root");
     let chain = vec![made.cert.der().clone()];
     let certificates = CertificateTable::single(chain, key, &provider).expect("they go together");
-    let config = acceptor.with_certificates(&TlsConfig::default(), certificates);
+    let config = acceptor.server_config(&[&TLS13, &TLS12], Arc::new(certificates));
     let client = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[version])
         .expect("a version it has")

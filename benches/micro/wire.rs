@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use headpin::slab::Readable;
+use headpin_slab::Readable;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Both ends of it. What is written is there to be taken until [`Wire::discard`].

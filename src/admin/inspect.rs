@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use headpin_slab::SlabReport;
 use prometheus::TextEncoder;
 use serde_json::{Value, json};
 
@@ -11,7 +12,6 @@ use super::json::Json;
 use super::problem::problem;
 use crate::memory;
 use crate::proxy::{ConnectionReport, NoWorkers, Phase, WorkerCensus};
-use crate::slab::SlabReport;
 
 pub(super) async fn metrics(State(state): State<AdminState>) -> Response {
     memory::refresh(&state.metrics, &state.trend, &state.ledgers);

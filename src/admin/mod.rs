@@ -39,12 +39,12 @@ use std::thread;
 use std::time::Duration;
 
 use axum::serve::ListenerExt as _;
+use headpin_ledger::Ledgers;
 use prometheus::Registry;
 use tokio::runtime::Builder;
 use tokio::time::interval;
 
 use crate::config::AdminHost;
-use crate::ledger::Ledgers;
 use crate::memory::Trend;
 use crate::metrics::Metrics;
 use crate::proxy::{Life, LifePhase, PolicySwitch, Reloader, Workers};

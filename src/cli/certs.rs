@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::Args;
 
+use crate::certificates::{DEVELOPMENT_NAMES, DevelopmentCertificates, verify_files};
 use crate::config::{CertificateFiles, write_remedy};
-use crate::tls::{DEVELOPMENT_NAMES, DevelopmentCertificates, verify_files};
 
 const CA: &str = "ca.pem";
 const CA_KEY: &str = "ca-key.pem";

@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use headpin_tls::TlsAcceptor;
 
 use crate::app::StartError;
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::proxy::Settings;
-use crate::tls::TlsAcceptor;
 
 /// Checks a config and prints it with every default filled in
 ///

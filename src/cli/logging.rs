@@ -10,6 +10,7 @@ use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use anyhow::Context;
+use headpin_ledger as ledger;
 use prometheus::IntCounter;
 use tokio::time::interval;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
@@ -17,7 +18,6 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{LogConfig, LogFormat};
 use crate::layer::ACCESS_LOG;
-use crate::ledger;
 
 /// Lines that wait for standard error, at most: a second or more of a busy access log, and some hundred KB.
 const MOST_LINES: usize = 4096;

@@ -1,11 +1,11 @@
 //! What the resident set is made of.
 
+use headpin_ledger::Ledgers;
 use serde::Serialize;
 
 use super::allocator::AllocatorNumbers;
 use super::process::Resident;
 use crate::labels::{AllocatorKind, Label, MemoryPart, SlabClass};
-use crate::ledger::Ledgers;
 use crate::metrics::Metrics;
 
 /// The resident set by parts. The parts are exclusive; their sum is the resident set, all from the same moment.

@@ -10,9 +10,9 @@ mod profile;
 mod sockets;
 mod trend;
 
+use headpin_ledger::Ledgers;
 use prometheus::IntGauge;
 
-use crate::ledger::Ledgers;
 use crate::metrics::Metrics;
 
 pub use allocator::{AllocatorNumbers, flush_thread_cache, give_back_soon};

@@ -43,12 +43,6 @@ impl CounterWriter {
     pub fn turned_over(&self, class: SlabClass) {
         self.counters.slab_turnovers[class].add(1);
     }
-
-    /// Bytes that this worker has carved.
-    #[must_use]
-    pub fn carved_bytes(&self, class: SlabClass) -> u64 {
-        self.counters.slab_carved_bytes[class].get()
-    }
 }
 
 /// The counters of one worker, which any thread may read.

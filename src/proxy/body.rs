@@ -123,6 +123,7 @@ impl<B: HttpBody> HttpBody for PacedBody<B> {
 mod tests {
     use std::convert::Infallible;
 
+    use headpin_slab::{Meter, SlabReader, SlabSettings, WorkerSlabs};
     use http::{Request, Response};
     use hyper::body::Incoming;
     use hyper::server::conn::http1;
@@ -132,11 +133,8 @@ mod tests {
     use tokio::task::{LocalSet, yield_now};
 
     use super::*;
-    use crate::config::SlabsConfig;
     use crate::labels::HeadPolicy;
-    use crate::metrics::Metrics;
     use crate::proxy::head_io::HeadIo;
-    use crate::slab::{SlabReader, WorkerSlabs};
 
     const PIECE: usize = 16 * 1024;
     const PIECES: usize = 40;
@@ -191,14 +189,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_client_that_does_not_read_is_given_no_more() {
-        let metrics = Metrics::register(&prometheus::Registry::new()).unwrap();
-        let slabs = WorkerSlabs::new(
-            0,
-            &SlabsConfig::default(),
-            HeadPolicy::Copy,
-            &metrics,
-            &metrics.worker(),
-        );
+        let settings = SlabSettings {
+            worker: 0,
+            tls_capacity: 1 << 20,
+            tcp_capacity: 1 << 20,
+            spares: 0,
+        };
+        let meter: Rc<dyn Meter> = Rc::new(());
+        let slabs = WorkerSlabs::new(&settings, HeadPolicy::Copy, &meter);
         let (mut client, server) = tokio::io::duplex(WINDOW);
         let io = HeadIo::new(SlabReader::new(server, slabs));
         let (state, given) = (io.state(), Rc::new(Cell::new(0)));

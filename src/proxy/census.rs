@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
+use headpin_slab::{HeldHead, SlabId, SlabReport};
 use serde::Serialize;
 
 use super::registry::{ConnectionRecord, Phase, Traffic};
 use super::worker::WorkerContext;
-use crate::slab::{HeldHead, SlabId, SlabReport};
 
 /// A worker's slabs and connections. With more connections than a page has, they are of several moments: who came or left
 /// in between may be missing.

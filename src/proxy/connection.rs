@@ -7,6 +7,7 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::time::Duration;
 
+use headpin_tls::{HandshakeError, SlabStream};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::AsyncWriteExt;
@@ -25,7 +26,6 @@ use super::tunnel::Tunnel;
 use super::worker::WorkerContext;
 use crate::labels::{HandshakeResult, HttpClose};
 use crate::metrics::GaugeGuard;
-use crate::tls::{HandshakeError, SlabStream};
 
 /// Most that hyper reads ahead of a body that nobody takes, or writes ahead of a client that does not read, in bytes.
 /// Its own default is over 400 KiB, which a few thousand slow readers turn into gigabytes.
@@ -65,7 +65,7 @@ async fn serve_connection(worker: Rc<WorkerContext>, socket: TcpStream, origin: 
     match handshake(&worker, socket, &registration, &settings).await {
         Ok(stream) => serve_http(worker, stream, origin, registration, &settings).await,
         Err(error) => {
-            metrics.tls_handshakes_total[error.result()].inc();
+            metrics.tls_handshakes_total[failed(&error)].inc();
             tracing::debug!(peer = %origin.peer, error = &error as &dyn std::error::Error, "no TLS connection");
         }
     }
@@ -165,6 +165,16 @@ async fn serve_http(
             }
             say_goodbye(parts.io.into_inner(), &state.flow, reason).await;
         }
+    }
+}
+
+/// The label that a failed handshake is counted under.
+fn failed(error: &HandshakeError) -> HandshakeResult {
+    match error {
+        HandshakeError::PlainHttp => HandshakeResult::PlainHttp,
+        HandshakeError::Closed | HandshakeError::Io(_) => HandshakeResult::Closed,
+        HandshakeError::Tls(_) => HandshakeResult::Tls,
+        HandshakeError::Timeout => HandshakeResult::Timeout,
     }
 }
 

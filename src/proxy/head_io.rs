@@ -5,11 +5,11 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
+use headpin_ledger as ledger;
+use headpin_slab::{Head, HeadSlot, SliceRead};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::flow::Flow;
-use crate::ledger;
-use crate::slab::{Head, HeadSlot, SliceRead};
 
 /// Delivers the slices of a [`SliceRead`] as plain bytes, and knows which slice a head would be cut from.
 ///

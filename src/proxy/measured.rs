@@ -6,11 +6,11 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
+use headpin_ledger as ledger;
 use pin_project_lite::pin_project;
 
 use super::registry::ConnectionRecord;
 use super::worker::WorkerContext;
-use crate::ledger;
 
 pin_project! {
     /// A future whose polls are measured: what it takes and keeps is claimed for the connection.

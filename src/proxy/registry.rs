@@ -8,15 +8,15 @@ use std::ops::Bound;
 use std::rc::Rc;
 use std::task::{Context, Waker};
 
+use headpin_ledger as ledger;
+use headpin_slab::{HeldHead, SlicePlace};
 use rustls::{CipherSuite, ProtocolVersion};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::head_io::IoState;
 use crate::labels::{CloseReason, Direction, MemoryPart};
-use crate::ledger;
 use crate::metrics::GaugeGuard;
-use crate::slab::{HeldHead, SlicePlace};
 
 /// Where a connection stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]

@@ -4,15 +4,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use headpin_tls::TlsAcceptor;
+use rustls::version::{TLS12, TLS13};
 use tokio::sync::Mutex;
 
 use super::control::NoWorkers;
 use super::policy::PolicySwitch;
 use super::settings::{Settings, Shared};
-use crate::config::{Config, ConfigError};
+use crate::certificates::{CertificateError, CertificateTable};
+use crate::config::{Config, ConfigError, TlsVersion};
 use crate::labels::ReloadResult;
 use crate::metrics::Metrics;
-use crate::tls::{CertificateError, TlsAcceptor};
 use crate::upstream::{Dialer, RootsError, client_config};
 
 /// Why a configuration cannot be put in force. The operator's fault; nothing has changed.
@@ -56,16 +58,20 @@ impl Settings {
         acceptor: &TlsAcceptor,
         metrics: &Arc<Metrics>,
     ) -> Result<Self, ReloadError> {
-        let certificates = if config.tls.certificates.is_empty() {
-            acceptor.self_signed()
-        } else {
-            acceptor.load(&config.tls)?
+        let provider = acceptor.provider();
+        let certificates = match &config.tls.certificates[..] {
+            [] => CertificateTable::self_signed(provider),
+            files => CertificateTable::load(files, provider)?,
         };
-        let client = client_config(&config.upstream, acceptor.provider())?;
+        let versions = match config.tls.min_version {
+            TlsVersion::V1_2 => &[&TLS13, &TLS12][..],
+            TlsVersion::V1_3 => &[&TLS13][..],
+        };
+        let client = client_config(&config.upstream, provider)?;
         let dialer = Dialer::new(&config.upstream, config.server.keepalive, client, Arc::clone(metrics));
         Ok(Self {
             first_expiry: certificates.first_expiry(),
-            tls: acceptor.with_certificates(&config.tls, certificates),
+            tls: acceptor.server_config(versions, Arc::new(certificates)),
             dialer: Arc::new(dialer),
             config,
             generation,

@@ -2,16 +2,17 @@
 
 use std::rc::Rc;
 
+use headpin_ledger as ledger;
+use headpin_slab::{HeldHead, SlabPool, SlabSlice};
+use headpin_tls::Session;
+
 use super::head_io::IoState;
 use super::registry::{ConnectionRecord, Phase, Registry};
 use super::relay::Relay;
 use super::tunnel::Tunnel;
 use super::worker::WorkerContext;
 use crate::labels::{MemoryPart, SlabClass};
-use crate::ledger;
-use crate::slab::{HeldHead, SlabPool, SlabSlice};
 use crate::snapshot::{ConnectionRow, HeadRow, PoolRow, Sizes, TlsRow, WorkerRest};
-use crate::tls::Session;
 
 /// Connections that are told in one poll: a fraction of a millisecond in which the worker serves nobody.
 pub(crate) const PAGE: usize = 1024;

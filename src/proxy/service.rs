@@ -212,6 +212,7 @@ impl Exchange {
 
 #[cfg(test)]
 mod tests {
+    use headpin_tls::TlsAcceptor;
     use http::StatusCode;
     use http_body_util::BodyExt;
     use tokio::sync::Semaphore;
@@ -220,7 +221,6 @@ mod tests {
     use crate::config::Config;
     use crate::metrics::Metrics;
     use crate::proxy::Settings;
-    use crate::tls::TlsAcceptor;
 
     fn shared(requests: usize) -> Shared {
         let metrics = Metrics::register(&prometheus::Registry::new()).expect("an empty registry");

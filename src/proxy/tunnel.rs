@@ -5,6 +5,8 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use headpin_slab::{Head, SlabReader};
+use headpin_tls::{Session, SlabStream};
 use tokio::net::TcpStream;
 
 use super::registry::{Order, Registration};
@@ -14,8 +16,6 @@ use super::worker::WorkerContext;
 use crate::labels::{CloseReason, Direction};
 use crate::layer::ACCESS_LOG;
 use crate::metrics::GaugeGuard;
-use crate::slab::{Head, SlabReader};
-use crate::tls::{Session, SlabStream};
 use crate::upstream::UpstreamStream;
 
 /// What lives after the upgrade, as a task of its own.

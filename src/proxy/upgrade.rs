@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use headpin_slab::SlabReader;
 use http::header::{CONNECTION, UPGRADE};
 use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use http_body::Body as HttpBody;
@@ -26,7 +27,6 @@ use super::settings::Settings;
 use super::worker::WorkerContext;
 use crate::labels::UpgradeResult;
 use crate::metrics::Metrics;
-use crate::slab::SlabReader;
 use crate::upstream::UpstreamStream;
 
 /// The upstream's half of a tunnel.

@@ -5,6 +5,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use headpin_slab::{SlabSettings, WorkerSlabs};
+use headpin_tls::TlsBuffers;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -12,9 +14,7 @@ use super::registry::{Order, Phase, Registry};
 use super::settings::{Settings, Shared};
 use crate::labels::{CloseReason, HeadPolicy, RelayPolicy};
 use crate::memory;
-use crate::metrics::CounterWriter;
-use crate::slab::WorkerSlabs;
-use crate::tls::TlsBuffers;
+use crate::metrics::{CounterWriter, SlabMeter};
 use crate::upstream::{PooledClient, pooled_client};
 
 /// How often idle tunnels are looked for. A deadline is exact to this, and no read has a timer of its own.
@@ -59,7 +59,15 @@ impl WorkerContext {
     pub fn new(index: usize, workers: usize, policy: HeadPolicy, shared: Arc<Shared>) -> Rc<Self> {
         let settings = shared.settings.load();
         let counters = shared.metrics.worker();
-        let slabs = WorkerSlabs::new(index, &settings.config.slabs, policy, &shared.metrics, &counters);
+        let slabs = &settings.config.slabs;
+        let slabs = SlabSettings {
+            worker: index,
+            tls_capacity: slabs.tls_capacity.bytes(),
+            tcp_capacity: slabs.tcp_capacity.bytes(),
+            spares: slabs.spares,
+        };
+        let meter = SlabMeter::shared(Arc::clone(&shared.metrics), counters.clone());
+        let slabs = WorkerSlabs::new(&slabs, policy, &meter);
         let relay_buffer = settings.config.tunnel.relay_buffer.bytes();
         let relay_policy = settings.config.relay_policy;
         drop(settings);

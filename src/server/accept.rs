@@ -6,10 +6,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use headpin_ledger as ledger;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
-use crate::ledger;
 use crate::proxy::{WorkerContext, spawn_connection};
 use crate::sockets;
 
@@ -118,6 +118,7 @@ fn is_peers_fault(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use arc_swap::ArcSwap;
+    use headpin_tls::TlsAcceptor;
     use prometheus::Registry;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::sync::Semaphore;
@@ -128,7 +129,6 @@ mod tests {
     use crate::labels::HeadPolicy;
     use crate::metrics::Metrics;
     use crate::proxy::{Settings, Shared};
-    use crate::tls::TlsAcceptor;
 
     #[tokio::test]
     async fn who_waits_in_the_backlog_when_the_drain_begins_is_served() {

@@ -6,13 +6,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
 
+use headpin_ledger::Ledgers;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::accept::accept;
 use crate::labels::HeadPolicy;
-use crate::ledger::Ledgers;
 use crate::memory::Trend;
 use crate::proxy::{Command, Life, LifePhase, Shared, TICK, WorkerContext, WorkerHandle, execute};
 

@@ -2,11 +2,12 @@
 
 use std::fmt::Write as _;
 
+use headpin_slab::SlicePlace;
+
 use super::graph::{EdgeKind, NodeIndex, NodeKind};
 use super::ids::Key;
 use super::model::{Builder, Slabs, number};
 use super::rows::{ConnectionRow, HeadRow, Sizes, TlsRow, WorkerRest};
-use crate::slab::SlicePlace;
 
 /// A path may be as long as a client likes; this much of it, in bytes, is shown.
 const MOST_PATH: usize = 200;

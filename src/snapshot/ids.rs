@@ -1,8 +1,9 @@
 //! Ids that objects keep from one snapshot to the next.
 
+use headpin_slab::{SlabId, SlicePlace};
+
 use super::overhead::Part;
 use crate::labels::SlabClass;
-use crate::slab::{SlabId, SlicePlace};
 
 /// The root's id.
 pub(super) const ROOT: u32 = 1;

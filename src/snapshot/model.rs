@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
+use headpin_slab::{SlabId, SlabReport, SlabState};
+
 use super::graph::{EdgeKind, Graph, MOST, NodeIndex, NodeKind};
 use super::ids::{Giving, Ids, Key, ROOT};
 use super::overhead::{Overhead, Part};
 use super::rows::{WorkerRest, WorkerRows};
 use crate::labels::{HeadPolicy, SlabClass};
-use crate::slab::{SlabId, SlabReport, SlabState};
 
 /// Up to so many connections each of them has properties; above, only the edge that leads to it tells serial and peer.
 pub const DETAILED: usize = 10_000;

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::slab::{SlabReport, SlicePlace};
+use headpin_slab::{SlabReport, SlicePlace};
 
 /// A worker's connections and slabs.
 ///

@@ -1,8 +1,9 @@
 //! Synthetic censuses: properties that need no sockets.
 
+use headpin_slab::{SlabId, SlabReport, SlabState, SlicePlace};
+
 use super::*;
 use crate::labels::{HeadPolicy, SlabClass};
-use crate::slab::{SlabId, SlabReport, SlabState, SlicePlace};
 
 const CAPACITY: usize = 10 << 20;
 

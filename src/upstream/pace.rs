@@ -10,7 +10,7 @@ use bytes::BufMut;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
-use crate::forward::forward_async_write;
+use headpin_slab::forward_async_write;
 
 /// One small read, in bytes. hyper doubles its buffer from 8 KiB whenever a read fills it, and walks through what it has grown
 /// to: one byte less keeps it there.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use rustls::crypto::CryptoProvider;
 use rustls::{ClientConfig, RootCertStore};
 
+use crate::certificates::{PemError, read_certificates};
 use crate::config::{Scheme, UpstreamConfig};
-use crate::tls::{PemError, read_certificates};
 
 /// Why https servers cannot be checked.
 #[derive(Debug, thiserror::Error)]

@@ -4,14 +4,14 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use headpin_slab::Readable;
+use headpin_slab::forward_async_write;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use tokio_util::either::Either;
 
-use crate::forward::forward_async_write;
 use crate::metrics::GaugeGuard;
-use crate::slab::Readable;
 
 /// A connection to an upstream server, in clear or in TLS; counted while it lives.
 #[derive(Debug)]

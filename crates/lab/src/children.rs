@@ -9,14 +9,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
+use headpin::certificates::{DEVELOPMENT_NAMES, DevelopmentCertificates};
+use headpin::labels::{HeadPolicy, RelayPolicy};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::child;
 use super::folder::RunFolder;
 use super::scenario::Common;
-use headpin::labels::{HeadPolicy, RelayPolicy};
-use headpin::tls::{DEVELOPMENT_NAMES, DevelopmentCertificates};
 
 /// How long a process may take to listen.
 const START_PATIENCE: Duration = Duration::from_secs(20);

@@ -8,6 +8,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use headpin_slab::SlabReport;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -15,7 +16,6 @@ use super::picture::{Changes, Picture};
 use crate::admin::{AdminState, memory};
 use crate::labels::HeadPolicy;
 use crate::proxy::{ConnectionReport, LifePhase};
-use crate::slab::SlabReport;
 
 /// How long a client of `EventSource` waits before it connects again, in milliseconds.
 const RETRY_MS: u32 = 1000;

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Unbounded};
 
+use headpin_slab::{SlabId, SlabReport};
+
 use crate::proxy::{ConnectionReport, WorkerCensus};
-use crate::slab::{SlabId, SlabReport};
 
 /// Connections of which only the traffic has changed that a frame tells of, at most, taken in turn: what bounds the
 /// bytes per second when all of them talk.

@@ -1,16 +1,11 @@
 //! The head against an HTTP library that reads as it likes.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::task::Waker;
 
-use prometheus::Registry;
+use headpin_slab::{Counts, HeadPolicy, HeldHead, Meter, SlabClass, SlabSettings, SlabSlice, WorkerSlabs};
 
 use super::*;
-use crate::config::{ByteSize, SlabsConfig};
-use crate::labels::{HeadPolicy, SlabClass};
-use crate::metrics::Metrics;
-use crate::slab::{HeldHead, SlabSlice, WorkerSlabs};
 
 const REQUEST: &[u8] = b"GET /chat HTTP/1.1\r\n\r\n";
 const HEAD: &[u8] = b"\x81\x05hello";
@@ -62,20 +57,21 @@ struct Library {
     io: HeadIo<Script>,
     state: Rc<IoState>,
     slabs: Rc<WorkerSlabs>,
-    metrics: Arc<Metrics>,
+    counts: Rc<Counts>,
     buffer: Vec<u8>,
 }
 
 impl Library {
     fn new(policy: HeadPolicy, reads: impl IntoIterator<Item = Read>) -> Self {
-        let metrics = Metrics::register(&Registry::new()).unwrap();
-        let capacity = ByteSize::new(CAPACITY);
-        let config = SlabsConfig {
-            tls_capacity: capacity,
-            tcp_capacity: capacity,
+        let counts = Rc::<Counts>::default();
+        let settings = SlabSettings {
+            worker: 0,
+            tls_capacity: CAPACITY,
+            tcp_capacity: CAPACITY,
             spares: 0,
         };
-        let slabs = WorkerSlabs::new(0, &config, policy, &metrics, &metrics.worker());
+        let meter: Rc<dyn Meter> = Rc::<Counts>::clone(&counts);
+        let slabs = WorkerSlabs::new(&settings, policy, &meter);
         let io = HeadIo::new(Script {
             reads: reads.into_iter().collect(),
             slabs: Rc::clone(&slabs),
@@ -84,7 +80,7 @@ impl Library {
             state: io.state(),
             io,
             slabs,
-            metrics,
+            counts,
             buffer: Vec::new(),
         }
     }
@@ -141,14 +137,14 @@ fn a_head_in_the_slice_of_its_request_is_held_wherever_delivery_stopped() {
             let place = library.state.slot.remembered().expect("its slice");
             library.parse(REQUEST.len());
 
-            let (metrics, slabs) = (Arc::clone(&library.metrics), Rc::clone(&library.slabs));
+            let (counts, slabs) = (Rc::clone(&library.counts), Rc::clone(&library.slabs));
             let head = held(library.into_head().1);
             assert_eq!(head.bytes(), HEAD);
             assert_eq!(head.slice(), place);
             assert_eq!(head.slice().len, REQUEST.len() + HEAD.len());
-            assert_eq!(metrics.head_held_bytes[CLASS].get(), HEAD.len() as i64);
+            assert_eq!(counts.of(CLASS).head_bytes.get(), HEAD.len() as i64);
             drop(head);
-            assert_eq!(metrics.heads_held[CLASS].get(), 0);
+            assert_eq!(counts.of(CLASS).heads.get(), 0);
             assert!(slabs.census().iter().all(|slab| slab.slices == 0));
         }
     }
@@ -164,10 +160,10 @@ fn under_copy_the_head_is_the_same_and_no_slice_outlives_a_poll() {
         }
         library.state.slot.keep();
         library.parse(REQUEST.len());
-        let metrics = Arc::clone(&library.metrics);
+        let counts = Rc::clone(&library.counts);
         let head = library.into_head().1;
         assert!(matches!(&head, Head::Copied(bytes) if **bytes == *HEAD), "{head:?}");
-        assert_eq!(metrics.heads_held[CLASS].get(), 0);
+        assert_eq!(counts.of(CLASS).heads.get(), 0);
     }
 }
 
@@ -203,19 +199,19 @@ fn an_empty_head_keeps_its_slice_under_pin() {
     library.reads(100);
     library.state.slot.keep();
     library.parse(REQUEST.len());
-    let (metrics, slabs) = (Arc::clone(&library.metrics), Rc::clone(&library.slabs));
+    let (counts, slabs) = (Rc::clone(&library.counts), Rc::clone(&library.slabs));
     let head = held(library.into_head().1);
     assert_eq!((head.bytes(), head.slice().len), (&b""[..], REQUEST.len()));
-    assert_eq!(metrics.heads_held[CLASS].get(), 1);
-    assert_eq!(metrics.head_held_bytes[CLASS].get(), 0);
+    assert_eq!(counts.of(CLASS).heads.get(), 1);
+    assert_eq!(counts.of(CLASS).head_bytes.get(), 0);
 
     // Traffic fills the slab, which cannot go.
     for _ in 0..2 {
         drop(slabs.for_read(CLASS).carve(CAPACITY).finish());
     }
-    assert_eq!(metrics.slab_pinned_bytes[CLASS].get(), CAPACITY as i64);
+    assert_eq!(counts.of(CLASS).pinned_bytes.get(), CAPACITY as i64);
     drop(head);
-    assert_eq!(metrics.slab_pinned_bytes[CLASS].get(), 0);
+    assert_eq!(counts.of(CLASS).pinned_bytes.get(), 0);
 }
 
 #[test]
@@ -339,10 +335,10 @@ fn the_head_of_a_pipelined_request_is_carved_anew() {
     assert!(library.read(100).is_pending());
     library.state.slot.keep();
     library.parse(REQUEST.len());
-    let metrics = Arc::clone(&library.metrics);
+    let counts = Rc::clone(&library.counts);
     let head = held(library.into_head().1);
     assert_eq!((head.bytes(), head.slice().len), (HEAD, HEAD.len()));
-    assert_eq!(metrics.heads_held[CLASS].get(), 1);
+    assert_eq!(counts.of(CLASS).heads.get(), 1);
 }
 
 #[test]

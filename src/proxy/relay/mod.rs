@@ -12,6 +12,8 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use headpin_slab::SliceRead;
+use headpin_slab::Unsent;
 use tokio::io::AsyncWrite;
 
 use self::pipe::Pipe;
@@ -20,8 +22,6 @@ use super::frames::FrameFollower;
 use super::registry::ConnectionRecord;
 use super::worker::WorkerContext;
 use crate::labels::{Direction, RelayPolicy};
-use crate::slab::SliceRead;
-use crate::unsent::Unsent;
 
 /// Close with code 1001, going away (RFC 6455 section 7.4.1), as a server sends it.
 const CLOSE_BY_SERVER: [u8; 4] = [0x88, 0x02, 0x03, 0xe9];

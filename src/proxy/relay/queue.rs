@@ -5,10 +5,10 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use headpin_slab::Waiting;
 use tokio::io::AsyncWrite;
 
 use super::{Keeping, Relay, Sent};
-use crate::unsent::Waiting;
 
 /// What waits behind a blocked write; boxed, so that a relay without one stays small.
 #[derive(Debug, Default)]

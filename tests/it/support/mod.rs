@@ -13,7 +13,7 @@ pub mod serving;
 
 use std::time::Duration;
 
-use headpin::tls::DevelopmentCertificates;
+use headpin::certificates::DevelopmentCertificates;
 
 pub use client::Client;
 pub use origin::Origin;

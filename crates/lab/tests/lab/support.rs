@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use headpin::tls::DevelopmentCertificates;
+use headpin::certificates::DevelopmentCertificates;
 
 #[allow(dead_code, reason = "the proxy's tests use more of it")]
 #[path = "../../../../tests/it/support/program.rs"]

@@ -1,0 +1,42 @@
+//! Counting what happens to slabs, for whoever shows it.
+
+use std::fmt;
+
+use crate::SlabClass;
+
+/// Is told what happens to the slabs of one worker, on that worker's thread.
+///
+/// [`Meter::carved`] is called with every read; all others when a slab, a head or a remembered slice comes or goes. `()` counts
+/// nothing.
+pub trait Meter: fmt::Debug {
+    /// `bytes` were carved.
+    fn carved(&self, class: SlabClass, bytes: usize);
+
+    /// One slab's worth of bytes has been carved.
+    fn turned_over(&self, class: SlabClass);
+
+    /// The memory of a slab of `capacity` bytes was allocated.
+    fn allocated(&self, class: SlabClass, capacity: usize);
+
+    /// The memory of a slab of `capacity` bytes went back to the allocator.
+    fn freed(&self, class: SlabClass, capacity: usize);
+
+    /// This many more slabs, of `bytes` in all, are retired and kept by a held head; negative if fewer.
+    fn pinned_changed(&self, class: SlabClass, slabs: i64, bytes: i64);
+
+    /// This many more heads, of `bytes` in all, are held; negative if fewer.
+    fn heads_changed(&self, class: SlabClass, heads: i64, bytes: i64);
+
+    /// This many more bytes of slices are kept past the poll that read them; negative if fewer.
+    fn used_changed(&self, class: SlabClass, bytes: i64);
+}
+
+impl Meter for () {
+    fn carved(&self, _: SlabClass, _: usize) {}
+    fn turned_over(&self, _: SlabClass) {}
+    fn allocated(&self, _: SlabClass, _: usize) {}
+    fn freed(&self, _: SlabClass, _: usize) {}
+    fn pinned_changed(&self, _: SlabClass, _: i64, _: i64) {}
+    fn heads_changed(&self, _: SlabClass, _: i64, _: i64) {}
+    fn used_changed(&self, _: SlabClass, _: i64) {}
+}

@@ -1,0 +1,283 @@
+//! Record handling, behind one small interface: ciphertext in, plaintext out, and back.
+
+use std::io::IoSlice;
+use std::ops::Range;
+use std::sync::Arc;
+use std::{fmt, mem};
+
+use headpin_ledger::{self as ledger, MemoryPart};
+use headpin_slab::Waiting;
+use rustls::server::ServerConnectionData;
+use rustls::unbuffered::{EncryptError, WriteTraffic};
+use rustls::{CipherSuite, Error, HandshakeKind, ProtocolVersion, ServerConfig};
+
+use super::outgoing::Outgoing;
+use super::pieces::Pieces;
+use super::records::{Fault, MAX_PLAINTEXT, Opened, Records};
+use super::unbuffered::{RECORD_OVERHEAD, Unbuffered};
+
+/// One TLS connection without buffers: between calls it holds only the ciphertext of a partial record.
+pub struct Session {
+    layer: Layer,
+    /// Ciphertext that is not processed yet, of exactly its size.
+    partial: Waiting,
+    kind: Option<HandshakeKind>,
+    /// The config lets secrets out.
+    takes_over: bool,
+    peer_closed: bool,
+    /// What is claimed for this session as the part `tls`, in bytes.
+    claimed: i32,
+    /// Why nothing is received or sent any more.
+    failure: Option<Box<Error>>,
+}
+
+/// Who handles records.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the large one is the one that lives as long as a tunnel"
+)]
+enum Layer {
+    /// rustls: while hands are shaken, and in TLS 1.2 for good.
+    Rustls(Box<Unbuffered>),
+    /// In TLS 1.3, from the client's Finished on.
+    Records(Records),
+    /// Nobody: rustls did not hand out its secrets.
+    Nobody,
+}
+
+impl Session {
+    pub(crate) fn new(config: Arc<ServerConfig>) -> Result<Self, Error> {
+        Ok(Self {
+            takes_over: config.enable_secret_extraction,
+            layer: Layer::Rustls(Box::new(Unbuffered::new(config)?)),
+            partial: Waiting::default(),
+            kind: None,
+            peer_closed: false,
+            claimed: 0,
+            failure: None,
+        })
+    }
+
+    /// What has to stand in front of newly read bytes in the next call of [`Self::receive`].
+    pub(crate) fn partial(&self) -> &[u8] {
+        &self.partial
+    }
+
+    /// Claims `bytes` more for this session, until it is dropped.
+    pub(crate) fn claim(&mut self, bytes: i64) {
+        // Far below 2 GiB: a session takes some KiB.
+        self.claimed += i32::try_from(bytes).unwrap_or(0);
+        ledger::claim(MemoryPart::Tls, bytes);
+    }
+
+    pub(crate) fn is_handshaking(&self) -> bool {
+        matches!(&self.layer, Layer::Rustls(rustls) if rustls.is_handshaking())
+    }
+
+    /// Whether the peer has sent close_notify.
+    pub(crate) fn is_peer_closed(&self) -> bool {
+        self.peer_closed
+    }
+
+    /// What went wrong, if anything did: then the peer has been told, and all that can be done is to close.
+    pub(crate) fn failure(&self) -> Option<&Error> {
+        self.failure.as_deref()
+    }
+
+    /// How the handshake was done, once it is.
+    pub(crate) fn kind(&self) -> Option<HandshakeKind> {
+        self.kind
+    }
+
+    /// Version and cipher suite, once they are agreed on.
+    pub(crate) fn agreed(&self) -> Option<(ProtocolVersion, CipherSuite)> {
+        match &self.layer {
+            Layer::Rustls(rustls) => Some((rustls.protocol()?, rustls.suite()?)),
+            Layer::Records(records) => Some((records.protocol(), records.suite())),
+            Layer::Nobody => None,
+        }
+    }
+
+    pub(crate) fn protocol(&self) -> Option<ProtocolVersion> {
+        match &self.layer {
+            Layer::Rustls(rustls) => rustls.protocol(),
+            Layer::Records(records) => Some(records.protocol()),
+            Layer::Nobody => None,
+        }
+    }
+
+    /// Processes `ciphertext`, which begins with [`Self::partial`], in place, and appends to `outgoing` what the protocol
+    /// has to say (handshake, tickets, on error the alert). `scratch` is empty, and is so again.
+    ///
+    /// The range says where in `ciphertext` the plaintext is now, also that of whole records before one that is at
+    /// fault; the error is what is wrong, for good.
+    pub(crate) fn receive(
+        &mut self,
+        ciphertext: &mut [u8],
+        scratch: &mut Vec<u8>,
+        outgoing: &mut Outgoing,
+    ) -> (Range<usize>, Result<(), Error>) {
+        if let Err(error) = self.check() {
+            return (0..0, Err(error));
+        }
+        let mut opened = Opened::default();
+        let result = self.process(ciphertext, &mut opened, scratch, outgoing);
+        self.peer_closed |= opened.closed;
+        // What follows close_notify is not looked at (RFC 8446 section 6.1).
+        self.partial = if result.is_err() || self.peer_closed {
+            Waiting::default()
+        } else {
+            ciphertext[opened.rest..].into()
+        };
+        if !scratch.is_empty() {
+            // rustls keeps plaintext elsewhere; it is never longer than the ciphertext that it came in.
+            opened.plaintext = 0..scratch.len();
+            ciphertext[..scratch.len()].copy_from_slice(scratch);
+            scratch.clear();
+        }
+        (opened.plaintext, result.map_err(|fault| self.fail(fault, outgoing)))
+    }
+
+    fn process(
+        &mut self,
+        ciphertext: &mut [u8],
+        opened: &mut Opened,
+        scratch: &mut Vec<u8>,
+        outgoing: &mut Outgoing,
+    ) -> Result<(), Fault> {
+        if let Layer::Rustls(rustls) = &mut self.layer {
+            let shaking = rustls.is_handshaking();
+            rustls.receive(ciphertext, opened, scratch, outgoing)?;
+            if rustls.is_handshaking() || !shaking {
+                return Ok(());
+            }
+            self.kind = rustls.kind();
+            if self.takes_over && rustls.protocol() == Some(ProtocolVersion::TLSv1_3) {
+                self.take_over()?;
+            } else {
+                return Ok(rustls.receive(ciphertext, opened, scratch, outgoing)?);
+            }
+        }
+        let Layer::Records(records) = &mut self.layer else {
+            return Ok(());
+        };
+        let done = opened.rest;
+        let (later, result) = records.receive(&mut ciphertext[done..]);
+        *opened = later.behind(done);
+        result
+    }
+
+    /// Finished is the last of its record (RFC 8446 section 5.1, rustls sees to it), so what follows begins with one.
+    fn take_over(&mut self) -> Result<(), Error> {
+        if let Layer::Rustls(rustls) = mem::replace(&mut self.layer, Layer::Nobody) {
+            self.layer = Layer::Records(Records::take_over(rustls.into_connection())?);
+        }
+        Ok(())
+    }
+
+    /// An answer begins, see [`Records::begin_small`]. With TLS 1.2 its records are full.
+    pub(crate) fn begin_small(&mut self) {
+        if let Layer::Records(records) = &mut self.layer {
+            records.begin_small();
+        }
+    }
+
+    /// Takes [`Self::begin_small`] back.
+    pub(crate) fn fill(&mut self) {
+        if let Layer::Records(records) = &mut self.layer {
+            records.fill();
+        }
+    }
+
+    /// Appends `plaintext` to `outgoing`, as records.
+    pub(crate) fn encrypt(&mut self, plaintext: &[u8], outgoing: &mut Outgoing) -> Result<(), Error> {
+        self.check()?;
+        if let Layer::Records(records) = &mut self.layer {
+            let encrypted = records.encrypt(plaintext, outgoing);
+            // What was sealed before has used its numbers, and will not be sent.
+            self.failure = encrypted.as_ref().err().cloned().map(Box::new);
+            return encrypted;
+        }
+        let room = plaintext.len() + plaintext.len().div_ceil(MAX_PLAINTEXT) * RECORD_OVERHEAD;
+        self.write_by_rustls(outgoing, room, |traffic, room| traffic.encrypt(plaintext, room))
+    }
+
+    /// As [`Self::encrypt`], of `most` bytes of `slices`; how many of them it took. With TLS 1.2 no more than one slice.
+    /// `scratch` is empty, and is so again.
+    pub(crate) fn encrypt_pieces(
+        &mut self,
+        slices: &[IoSlice<'_>],
+        most: usize,
+        scratch: &mut Vec<u8>,
+        outgoing: &mut Outgoing,
+    ) -> Result<usize, Error> {
+        self.check()?;
+        let mut pieces = Pieces::new(slices, most);
+        let Layer::Records(records) = &mut self.layer else {
+            let first = pieces.first();
+            return self.encrypt(first, outgoing).map(|()| first.len());
+        };
+        let taken = pieces.len();
+        let encrypted = records.encrypt_pieces(pieces, scratch, outgoing);
+        self.failure = encrypted.as_ref().err().cloned().map(Box::new);
+        encrypted.map(|()| taken)
+    }
+
+    /// Appends close_notify to `outgoing`; nothing after a failure, which ends a connection by itself.
+    pub(crate) fn close(&mut self, outgoing: &mut Outgoing) -> Result<(), Error> {
+        if self.failure.is_some() {
+            return Ok(());
+        }
+        if let Layer::Records(records) = &mut self.layer {
+            return records.close(outgoing);
+        }
+        self.write_by_rustls(outgoing, RECORD_OVERHEAD, |traffic, room| {
+            traffic.queue_close_notify(room)
+        })
+    }
+
+    fn write_by_rustls(
+        &mut self,
+        outgoing: &mut Outgoing,
+        room: usize,
+        seal: impl FnMut(&mut WriteTraffic<'_, ServerConnectionData>, &mut [u8]) -> Result<usize, EncryptError>,
+    ) -> Result<(), Error> {
+        let Layer::Rustls(rustls) = &mut self.layer else {
+            return Err(Error::HandshakeNotComplete);
+        };
+        self.peer_closed |= rustls.write(&mut self.partial, outgoing, room, seal)?;
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        self.failure().cloned().map_or(Ok(()), Err)
+    }
+
+    /// After an error only the alert is left to say.
+    fn fail(&mut self, Fault { error, alert }: Fault, outgoing: &mut Outgoing) -> Error {
+        self.failure = Some(Box::new(error.clone()));
+        match (&mut self.layer, alert) {
+            (Layer::Rustls(rustls), _) => rustls.last_words(outgoing),
+            (Layer::Records(records), Some(alert)) => {
+                // Without keys there is nothing to say it with.
+                let _ = records.say(alert, outgoing);
+            }
+            _ => {}
+        }
+        error
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        ledger::claim(MemoryPart::Tls, -i64::from(self.claimed));
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("partial", &self.partial.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,422 @@
+//! The TLS stream whose plaintext is carved from a slab.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use headpin_ledger as ledger;
+use headpin_slab::{Readable, SlabClass, SlabSlice, SliceRead, Unsent, WorkerSlabs};
+use rustls::{HandshakeKind, ServerConfig};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
+use tokio_util::io::poll_read_buf;
+
+use super::error::HandshakeError;
+use super::outgoing::Outgoing;
+use super::records::{MAX_PLAINTEXT, OVERHEAD};
+use super::session::Session;
+
+/// Said in clear to a client that speaks HTTP to the TLS port.
+const PLAIN_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\
+    Content-Length: 58\r\n\r\nThis port speaks TLS only: use https:// or wss:// instead.";
+
+/// Bytes that a read asks for at the least: with less room than that behind what it holds, a slab is full.
+const LEAST: usize = 4 * 1024;
+
+/// How long a client may take to read what was said last and to close.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// What the connections of one worker share: the slabs, and memory for ciphertext that no connection keeps.
+#[derive(Debug)]
+pub struct TlsBuffers {
+    slabs: Rc<WorkerSlabs>,
+    scratch: RefCell<Scratch>,
+    /// Most plaintext that is read or written in one go, in bytes.
+    chunk: usize,
+}
+
+/// Both are empty between polls.
+#[derive(Debug, Default)]
+struct Scratch {
+    /// Plaintext that did not come about in place, or does not lie in one.
+    plaintext: Vec<u8>,
+    /// Written from.
+    outgoing: Outgoing,
+}
+
+impl TlsBuffers {
+    /// Bytes of memory that this holds.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        let scratch = self.scratch.borrow();
+        size_of::<Self>() + scratch.plaintext.capacity() + scratch.outgoing.memory()
+    }
+
+    /// Buffers for reads and writes of at most `chunk` bytes of plaintext.
+    #[must_use]
+    pub fn new(slabs: Rc<WorkerSlabs>, chunk: usize) -> Rc<Self> {
+        Rc::new(Self {
+            slabs,
+            scratch: RefCell::default(),
+            chunk,
+        })
+    }
+}
+
+/// A downstream TLS connection. Its reads are slices of the worker's tls slab.
+///
+/// Between polls it holds no buffer but the ciphertext of a partial record and what a blocked write left, both of
+/// exactly their size.
+#[derive(Debug)]
+pub struct SlabStream<IO> {
+    io: IO,
+    session: Session,
+    /// Ciphertext that the socket did not take yet.
+    blocked: Unsent,
+    /// Plaintext that arrived together with the end of the handshake.
+    early: Option<Box<[u8]>>,
+    /// No more comes from the socket.
+    ended: bool,
+    close_sent: bool,
+    /// What is said after something was read is an answer to it.
+    answers: bool,
+    buffers: Rc<TlsBuffers>,
+}
+
+impl<IO: Readable + AsyncWrite + Unpin> SlabStream<IO> {
+    /// What of the memory claimed for TLS is inside this struct, and so in the memory of whoever holds it, in bytes.
+    pub const INLINE_BYTES: i64 = size_of::<Session>() as i64;
+
+    /// Performs the handshake within `deadline`. On failure the client is told why, by the alert of TLS or, if it
+    /// speaks HTTP, in HTTP.
+    ///
+    /// # Errors
+    /// [`HandshakeError`].
+    ///
+    /// # Cancel safety
+    /// Dropping it closes the connection.
+    pub async fn accept(
+        io: IO,
+        config: Arc<ServerConfig>,
+        buffers: Rc<TlsBuffers>,
+        deadline: Duration,
+    ) -> Result<Self, HandshakeError> {
+        let (session, taken) = ledger::measure(|| Session::new(config));
+        let mut session = session.map_err(HandshakeError::Tls)?;
+        session.claim(taken + Self::INLINE_BYTES);
+        let mut stream = Self {
+            io,
+            session,
+            blocked: Unsent::default(),
+            early: None,
+            ended: false,
+            close_sent: false,
+            answers: true,
+            buffers,
+        };
+        let handshake = timeout(deadline, poll_fn(|cx| stream.poll_handshake(cx))).await;
+        let Err(error) = handshake.unwrap_or(Err(HandshakeError::Timeout)) else {
+            return Ok(stream);
+        };
+        match error {
+            HandshakeError::PlainHttp => stream.blocked = PLAIN_HTTP.into(),
+            HandshakeError::Tls(_) => {}
+            _ => return Err(error),
+        }
+        // The client may be gone or silent: then there is nobody to tell.
+        let _ = timeout(LINGER, stream.linger()).await;
+        Err(error)
+    }
+
+    /// Says close_notify and gives the client a moment to read what was said before that.
+    ///
+    /// # Cancel safety
+    /// Dropping it closes the socket at once.
+    pub async fn close(mut self) {
+        let closing = async {
+            self.shutdown().await?;
+            self.linger().await
+        };
+        // The client may be gone or silent: then there is nobody to tell.
+        let _ = timeout(LINGER, closing).await;
+    }
+
+    /// HTTP is over. Until then the first records of what is written after a read, which begins a response, are of one packet
+    /// each. Of a message in a tunnel nobody sees anything before it is there whole: from now on records are full.
+    pub fn end_answers(&mut self) {
+        self.answers = false;
+        self.session.fill();
+    }
+
+    /// How the handshake was done.
+    #[must_use]
+    pub fn is_resumed(&self) -> bool {
+        self.session.kind() == Some(HandshakeKind::Resumed)
+    }
+
+    /// The version in use, as `TLSv1_3`.
+    #[must_use]
+    pub fn protocol(&self) -> Option<rustls::ProtocolVersion> {
+        self.session.protocol()
+    }
+
+    /// Version and cipher suite, once they are agreed on.
+    #[must_use]
+    pub fn agreed(&self) -> Option<(rustls::ProtocolVersion, rustls::CipherSuite)> {
+        self.session.agreed()
+    }
+
+    /// Bytes of memory that this connection holds for a partial record and for a blocked write.
+    #[must_use]
+    pub fn buffered(&self) -> usize {
+        self.session.partial().len() + self.blocked.held() + self.early.as_ref().map_or(0, |early| early.len())
+    }
+
+    fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), HandshakeError>> {
+        loop {
+            // The last flight as well: a TLS 1.2 client says nothing before it has the server's Finished, and who only
+            // reads from here on would never send it.
+            ready!(self.poll_send_blocked(cx)).map_err(HandshakeError::Io)?;
+            if !self.session.is_handshaking() {
+                return Poll::Ready(Ok(()));
+            }
+            let first = self.session.partial().is_empty() && self.session.protocol().is_none();
+            let (received, taken) = ledger::measure(|| {
+                self.poll_receive(cx, self.buffers.chunk, |bytes| {
+                    !(first && bytes.first().is_some_and(u8::is_ascii_uppercase))
+                })
+            });
+            self.session.claim(taken);
+            let received = ready!(received);
+            match received {
+                Ok(Received::Data(slice)) => self.early = slice.map(|slice| slice[..].into()),
+                Ok(Received::End) => return Poll::Ready(Err(HandshakeError::Closed)),
+                Ok(Received::NotTls) => return Poll::Ready(Err(HandshakeError::PlainHttp)),
+                Err(ReceiveError::Io(error)) => return Poll::Ready(Err(HandshakeError::Io(error))),
+                Err(ReceiveError::Tls(error)) => return Poll::Ready(Err(HandshakeError::Tls(error))),
+            }
+        }
+    }
+
+    /// One read of the socket into the slab, decrypted there to one slice; `None` if no plaintext came of it. What came before a fault is
+    /// delivered; the session then knows the fault.
+    fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        most: usize,
+        is_tls: impl Fn(&[u8]) -> bool,
+    ) -> Poll<Result<Received, ReceiveError>> {
+        ready!(self.io.poll_readable(cx)).map_err(ReceiveError::Io)?;
+        let buffers = Rc::clone(&self.buffers);
+        let mut scratch = buffers.scratch.borrow_mut();
+        let Scratch { plaintext, outgoing } = &mut *scratch;
+        let mut pool = buffers.slabs.for_read(SlabClass::Tls);
+
+        let partial = self.session.partial();
+        let most = sealed_len(most.min(buffers.chunk)).min(pool.capacity() - partial.len());
+        let mut carving = pool.carve_between(partial.len() + most.min(LEAST), partial.len() + most);
+        carving.extend(partial);
+        ready!(poll_read_buf(Pin::new(&mut self.io), cx, &mut carving.unfilled())).map_err(ReceiveError::Io)?;
+        let fresh = &carving.filled()[partial.len()..];
+        if fresh.is_empty() {
+            self.ended = true;
+            return Poll::Ready(Ok(Received::End));
+        }
+        if !is_tls(fresh) {
+            return Poll::Ready(Ok(Received::NotTls));
+        }
+
+        let (opened, received) = self.session.receive(carving.filled(), plaintext, outgoing);
+        let slice = carving.finish_with(opened);
+        // After close_notify nothing is said any more (RFC 8446 section 6.1).
+        let sent = if self.close_sent {
+            Ok(())
+        } else {
+            self.send(cx, outgoing)
+        };
+        outgoing.clear();
+        if slice.is_none() {
+            received.map_err(ReceiveError::Tls)?;
+        }
+        sent.map_err(ReceiveError::Io)?;
+        if self.answers && slice.is_some() {
+            self.session.begin_small();
+        }
+        Poll::Ready(Ok(Received::Data(slice)))
+    }
+
+    /// Writes `ciphertext`, behind what is blocked; keeps a copy of what the socket does not take.
+    fn send(&mut self, cx: &mut Context<'_>, mut ciphertext: &[u8]) -> io::Result<()> {
+        if !self.blocked.is_empty() && !ciphertext.is_empty() {
+            self.blocked.append(ciphertext);
+            return Ok(());
+        }
+        while !ciphertext.is_empty() {
+            match Pin::new(&mut self.io).poll_write(cx, ciphertext)? {
+                Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(sent) => ciphertext = &ciphertext[sent..],
+                Poll::Pending => {
+                    self.blocked = ciphertext.into();
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn poll_send_blocked(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.blocked.poll_send(cx, &mut self.io)
+    }
+
+    /// Ends the connection so that the peer can still read what was said last: closing a socket with unread bytes in it
+    /// makes the kernel send a reset, which overtakes the alert.
+    async fn linger(&mut self) -> io::Result<()> {
+        poll_fn(|cx| self.poll_send_blocked(cx)).await?;
+        self.io.shutdown().await?;
+        let mut unread = [0; 512];
+        while self.io.read(&mut unread).await? > 0 {}
+        Ok(())
+    }
+}
+
+/// Bytes that `plaintext` takes in full records of TLS 1.3: a peer that writes such ones has none of them cut by our reads, so that
+/// no partial record has to be put aside.
+fn sealed_len(plaintext: usize) -> usize {
+    plaintext + plaintext.div_ceil(MAX_PLAINTEXT) * OVERHEAD
+}
+
+enum Received {
+    Data(Option<SlabSlice>),
+    End,
+    NotTls,
+}
+
+enum ReceiveError {
+    Io(io::Error),
+    Tls(rustls::Error),
+}
+
+impl From<ReceiveError> for io::Error {
+    fn from(error: ReceiveError) -> Self {
+        match error {
+            ReceiveError::Io(error) => error,
+            ReceiveError::Tls(error) => invalid_data(error),
+        }
+    }
+}
+
+fn invalid_data(error: rustls::Error) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
+impl<IO: Readable + AsyncWrite + Unpin> SliceRead for SlabStream<IO> {
+    /// An end without close_notify is an error of kind `UnexpectedEof`; a fault of TLS is one of kind `InvalidData`, and
+    /// stays.
+    fn poll_read_slice(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<io::Result<Option<SlabSlice>>> {
+        if let Some(early) = self.early.take() {
+            let mut pool = self.buffers.slabs.for_read(SlabClass::Tls);
+            let mut carving = pool.carve(early.len());
+            carving.extend(&early);
+            return Poll::Ready(Ok(carving.finish()));
+        }
+        while !self.session.is_peer_closed() {
+            if let Some(failure) = self.session.failure() {
+                return Poll::Ready(Err(invalid_data(failure.clone())));
+            }
+            if self.ended {
+                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+            }
+            match ready!(self.poll_receive(cx, most, |_| true))? {
+                Received::Data(Some(slice)) => return Poll::Ready(Ok(Some(slice))),
+                Received::Data(None) | Received::End | Received::NotTls => {}
+            }
+        }
+        Poll::Ready(Ok(None))
+    }
+
+    fn slabs(&self) -> &Rc<WorkerSlabs> {
+        &self.buffers.slabs
+    }
+
+    fn class(&self) -> SlabClass {
+        SlabClass::Tls
+    }
+}
+
+impl<IO: Readable + AsyncWrite + Unpin> AsyncWrite for SlabStream<IO> {
+    /// Takes up to a chunk once nothing is blocked; what the socket does not take then is kept as ciphertext.
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        ready!(this.poll_send_blocked(cx))?;
+        if this.close_sent {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        let buffers = Rc::clone(&this.buffers);
+        let outgoing = &mut buffers.scratch.borrow_mut().outgoing;
+        let taken = bytes.len().min(buffers.chunk);
+        let sent = this
+            .session
+            .encrypt(&bytes[..taken], outgoing)
+            .map_err(invalid_data)
+            .and_then(|()| this.send(cx, outgoing));
+        outgoing.clear();
+        Poll::Ready(sent.map(|()| taken))
+    }
+
+    /// As `poll_write`: what lies in several places, such as head and body of a response, goes in the same records.
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        ready!(this.poll_send_blocked(cx))?;
+        if this.close_sent {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        let buffers = Rc::clone(&this.buffers);
+        let Scratch { plaintext, outgoing } = &mut *buffers.scratch.borrow_mut();
+        let sent = this
+            .session
+            .encrypt_pieces(slices, buffers.chunk, plaintext, outgoing)
+            .map_err(invalid_data)
+            .and_then(|taken| this.send(cx, outgoing).map(|()| taken));
+        outgoing.clear();
+        Poll::Ready(sent)
+    }
+
+    /// Always: every write is gathered into records.
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    /// Ready when everything that was written has gone to the socket.
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_send_blocked(cx))?;
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    /// Sends close_notify, then ends the socket's writing side. Reading goes on.
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if !this.close_sent {
+            this.close_sent = true;
+            let buffers = Rc::clone(&this.buffers);
+            let outgoing = &mut buffers.scratch.borrow_mut().outgoing;
+            let sent = this
+                .session
+                .close(outgoing)
+                .map_err(invalid_data)
+                .and_then(|()| this.send(cx, outgoing));
+            outgoing.clear();
+            sent?;
+        }
+        ready!(this.poll_send_blocked(cx))?;
+        Pin::new(&mut this.io).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,11 @@
+//! Certificates: read from files, chosen by name, checked as clients check them, or made for development.
+
+mod development;
+mod pem;
+mod table;
+mod verify;
+
+pub use development::{DEVELOPMENT_NAMES, DevelopmentCertificates};
+pub use pem::{PemError, certificates as read_certificates};
+pub use table::{CertificateError, CertificateTable};
+pub use verify::{VerifyError, verify_files};
