@@ -15,11 +15,12 @@ use tokio::sync::Semaphore;
 use crate::admin::{self, AdminState, Dumps};
 use crate::config::Config;
 use crate::config::watch::{Watch, WatchError, watch};
-use crate::memory::{self, Trend};
-use crate::metrics::Metrics;
-use crate::proxy::{self, Life, LifePhase, PolicySwitch, ReloadError, Reloaded, Reloader, Settings, Shared, Workers};
-use crate::server::{WorkerSettings, WorkerThread};
+use crate::control::{self, Life, LifePhase, PolicySwitch, ReloadError, Reloaded, Reloader, Workers};
+use crate::control::{WorkerSettings, WorkerThread};
+use crate::observe::memory::{self, Trend};
+use crate::observe::metrics::Metrics;
 use crate::sockets;
+use crate::worker::{Settings, SettingsError, Shared};
 
 /// File descriptors that are not for connections: listeners, event queues, logs, admin clients, config files.
 const RESERVED_FILES: u64 = 200;
@@ -43,7 +44,7 @@ pub enum StartError {
     },
     /// The config names something that cannot be used.
     #[error(transparent)]
-    Settings(#[from] ReloadError),
+    Settings(#[from] SettingsError),
     /// No randomness for ticket keys.
     #[error("TLS cannot be set up")]
     Tls(#[from] rustls::Error),
@@ -137,7 +138,7 @@ pub fn start(config: Config, path: Option<PathBuf>) -> Result<Running, StartErro
         connections: Arc::new(Semaphore::new(connections)),
         requests: Arc::new(Semaphore::new(requests)),
     });
-    proxy::put_in_force(&shared);
+    control::put_in_force(&shared);
     metrics.set_head_policy(policy);
     let mut threads = Vec::with_capacity(workers);
     for (index, listener) in listeners.into_iter().enumerate() {

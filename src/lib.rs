@@ -5,12 +5,12 @@
 //!
 //! ```text
 //!  accept ─► TLS ─────────► HTTP/1.1 ──────► layers ──► route ─┬─► forward ──► pooled client ─┐
-//!  server/   tls/           hyper, over      layer/,           │   proxy/      upstream/      ├─► upstream server
-//!            SlabStream     proxy/ HeadIo    tower-http        └─► upgrade ──► dial, 101 ─────┘
-//!               │                                                    │         upstream/
-//!               └─ plaintext carved from the worker's slab           ▼
-//!                  slab/                                           tunnel: two relays, no buffer while idle
-//!                                                                  proxy/tunnel, relay, frames
+//!  listen/   headpin-tls    hyper, over      http/layer  route/ │   http/       upstream/      ├─► upstream server
+//!            SlabStream     http/ HeadIo                        └─► upgrade ──► dial, 101 ─────┘
+//!               │                                                     http/      upstream/
+//!               └─ plaintext carved from the worker's slab             ▼
+//!                  headpin-slab                                     tunnel: two relays, no buffer while idle
+//!                                                                   tunnel/
 //! ```
 //!
 //! A worker is one thread with its own runtime, listener and slab pools; a connection never leaves it. `docs/architecture.md`
@@ -21,12 +21,12 @@ pub mod app;
 pub mod certificates;
 pub mod cli;
 pub mod config;
-pub mod labels;
-pub mod layer;
-pub mod memory;
-pub mod metrics;
-pub mod proxy;
-pub mod server;
-pub mod snapshot;
+pub mod control;
+pub mod http;
+pub mod listen;
+pub mod observe;
+pub mod route;
 pub mod sockets;
+pub mod tunnel;
 pub mod upstream;
+pub mod worker;

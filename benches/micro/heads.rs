@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Waker};
 
-use headpin::labels::HeadPolicy;
-use headpin::proxy::HeadIo;
+use headpin::http::HeadIo;
+use headpin::observe::labels::HeadPolicy;
 use headpin_slab::{Head, SlabReader};
 use tokio::io::{AsyncRead as _, ReadBuf};
 

@@ -1,8 +1,8 @@
 //! Following the frames of what passes, and counting it.
 
-use headpin::labels::Direction;
-use headpin::metrics::Metrics;
-use headpin::proxy::FrameFollower;
+use headpin::observe::labels::Direction;
+use headpin::observe::metrics::Metrics;
+use headpin::tunnel::FrameFollower;
 use prometheus::Registry;
 
 use super::paths::Meter;

@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use headpin::config::SlabsConfig;
-use headpin::labels::HeadPolicy;
-use headpin::metrics::{Metrics, SlabMeter};
+use headpin::observe::labels::HeadPolicy;
+use headpin::observe::metrics::{Metrics, SlabMeter};
 use headpin_slab::{SlabSettings, WorkerSlabs};
 use prometheus::Registry;
 

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use headpin::labels::{HeadPolicy, SlabClass};
+use headpin::observe::labels::{HeadPolicy, SlabClass};
 
 use super::paths::{Meter, worker_slabs};
 

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use headpin::certificates::CertificateTable;
-use headpin::labels::HeadPolicy;
+use headpin::observe::labels::HeadPolicy;
 use headpin_slab::SliceRead as _;
 use headpin_tls::{SlabStream, TlsAcceptor, TlsBuffers};
 use rustls::pki_types::{PrivateKeyDer, ServerName};

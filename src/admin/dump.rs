@@ -19,9 +19,9 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use super::problem::problem;
-use crate::labels::DumpKind;
-use crate::metrics::Metrics;
-use crate::snapshot::Ids;
+use crate::observe::labels::DumpKind;
+use crate::observe::metrics::Metrics;
+use crate::observe::snapshot::Ids;
 
 /// What can be asked for, and whether it is being read.
 #[derive(Debug, Clone)]

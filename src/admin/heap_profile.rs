@@ -7,7 +7,7 @@ use tokio::task::spawn_blocking;
 
 use super::AdminState;
 use super::problem::problem;
-use crate::memory::{self, ProfileError};
+use crate::observe::memory::{self, ProfileError};
 
 pub(super) async fn heap_profile(State(state): State<AdminState>) -> Response {
     let turn = match state.dumps.heap_profile.turn() {

@@ -12,8 +12,8 @@ use serde_json::{Map, Value, json};
 use super::AdminState;
 use super::json::Json;
 use super::problem::problem;
-use crate::labels::MemoryPart;
-use crate::memory::{Composition, SlabBytes, SocketMemory, TcpMemory};
+use crate::observe::labels::MemoryPart;
+use crate::observe::memory::{Composition, SlabBytes, SocketMemory, TcpMemory};
 
 /// What can be asked for.
 #[derive(Debug, Deserialize)]

@@ -45,9 +45,9 @@ use tokio::runtime::Builder;
 use tokio::time::interval;
 
 use crate::config::AdminHost;
-use crate::memory::Trend;
-use crate::metrics::Metrics;
-use crate::proxy::{Life, LifePhase, PolicySwitch, Reloader, Workers};
+use crate::control::{Life, LifePhase, PolicySwitch, Reloader, Workers};
+use crate::observe::memory::Trend;
+use crate::observe::metrics::Metrics;
 use crate::sockets;
 
 /// How often memory is sampled for the trend, traffic or not.

@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 
 use super::AdminState;
-use crate::proxy::LifePhase;
+use crate::control::LifePhase;
 
 pub(super) async fn live() -> &'static str {
     "alive\n"

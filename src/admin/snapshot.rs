@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::AdminState;
 use super::problem::problem;
-use crate::snapshot::{Census, DETAILED, Odds, Overhead, Snapshot};
+use crate::observe::snapshot::{Census, DETAILED, Odds, Overhead, Snapshot};
 
 pub(super) async fn snapshot(State(state): State<AdminState>) -> Response {
     let turn = match state.dumps.snapshot.turn() {
@@ -24,7 +24,7 @@ pub(super) async fn snapshot(State(state): State<AdminState>) -> Response {
     let Ok(overhead) = spawn_blocking(Overhead::read).await else {
         return problem(StatusCode::INTERNAL_SERVER_ERROR, "the process cannot be looked at");
     };
-    let workers = match state.workers.rows(details).await {
+    let workers = match state.workers.census(details).await {
         Ok(workers) => workers,
         Err(error) => return error.into_response(),
     };

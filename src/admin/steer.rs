@@ -11,8 +11,8 @@ use serde_json::json;
 use super::AdminState;
 use super::json::Json;
 use super::problem::problem;
-use crate::labels::HeadPolicy;
-use crate::proxy::{LifePhase, NoWorkers, ReloadError};
+use crate::control::{LifePhase, NoWorkers, ReloadError};
+use crate::observe::labels::HeadPolicy;
 
 /// Most that a body may have; the largest that means something has 23 bytes.
 pub(super) const MAX_BODY_BYTES: usize = 4096;

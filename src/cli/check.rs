@@ -7,8 +7,8 @@ use headpin_tls::TlsAcceptor;
 
 use crate::app::StartError;
 use crate::config::Config;
-use crate::metrics::Metrics;
-use crate::proxy::Settings;
+use crate::observe::metrics::Metrics;
+use crate::worker::Settings;
 
 /// Checks a config and prints it with every default filled in
 ///

@@ -17,7 +17,7 @@ use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuild
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{LogConfig, LogFormat};
-use crate::layer::ACCESS_LOG;
+use crate::observe::ACCESS_LOG;
 
 /// Lines that wait for standard error, at most: a second or more of a busy access log, and some hundred KB.
 const MOST_LINES: usize = 4096;

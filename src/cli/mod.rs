@@ -28,7 +28,6 @@ pub use self::man::ManCommand;
 
 use crate::app::StartError;
 use crate::config::ConfigError;
-use crate::proxy::ReloadError;
 
 /// Wrong usage or config (`EX_USAGE` of sysexits.h).
 const EXIT_USAGE: u8 = 64;
@@ -122,11 +121,5 @@ pub fn exit_code(result: anyhow::Result<ExitCode>, is_usage: impl FnOnce(&anyhow
 
 /// Whether the person who typed the command can mend it by typing or configuring something else.
 fn is_usage(error: &anyhow::Error) -> bool {
-    error.is::<ConfigError>()
-        || matches!(
-            error.downcast_ref::<StartError>(),
-            Some(StartError::Settings(
-                ReloadError::Config(_) | ReloadError::Certificate(_) | ReloadError::Roots(_)
-            ))
-        )
+    error.is::<ConfigError>() || matches!(error.downcast_ref::<StartError>(), Some(StartError::Settings(_)))
 }

@@ -15,8 +15,8 @@ use super::signals::StopSignals;
 use super::{lifeline, logging, manager, watchdog};
 use crate::app::{self, Ended, Running};
 use crate::config::Config;
-use crate::labels::HeadPolicy;
-use crate::proxy::LifePhase;
+use crate::control::LifePhase;
+use crate::observe::labels::HeadPolicy;
 
 /// Runs the proxy
 ///

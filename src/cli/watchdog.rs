@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use crate::proxy::{Life, LifePhase, Workers};
+use crate::control::{Life, LifePhase, Workers};
 
 /// How often the proof is given during a drain, unless it is wanted more often still: the manager's patience with a stop
 /// is shorter than with a service that runs.
@@ -75,7 +75,7 @@ mod tests {
     use tokio::time::{advance, sleep};
 
     use super::*;
-    use crate::proxy::Command;
+    use crate::control::Command;
 
     const PERIOD: Duration = Duration::from_secs(15);
 

@@ -50,7 +50,7 @@ pub use self::slabs::SlabsConfig;
 pub use self::tls::{CertificateFiles, TlsConfig, TlsVersion};
 pub use self::tunnel::TunnelConfig;
 pub use self::upstream::UpstreamConfig;
-use crate::labels::{HeadPolicy, RelayPolicy};
+use crate::observe::labels::{HeadPolicy, RelayPolicy};
 
 use self::printer::Printer;
 use self::section::Section;

@@ -77,7 +77,7 @@ mod tests {
 
     use super::*;
     use crate::config::{ByteSize, LogFormat};
-    use crate::labels::{HeadPolicy, RelayPolicy};
+    use crate::observe::labels::{HeadPolicy, RelayPolicy};
 
     #[test]
     fn what_a_reload_can_change_needs_no_restart() {

@@ -8,7 +8,7 @@ use prometheus::IntGauge;
 use tokio::time::Instant;
 
 use crate::config::ServerUrl;
-use crate::metrics::Metrics;
+use crate::observe::metrics::Metrics;
 
 /// One server of the config and how it has been lately.
 #[derive(Debug)]

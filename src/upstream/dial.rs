@@ -13,8 +13,8 @@ use tokio_rustls::TlsConnector;
 use super::balance::Balancer;
 use super::stream::UpstreamStream;
 use crate::config::{Scheme, ServerUrl, UpstreamConfig};
-use crate::labels::UpstreamFailure;
-use crate::metrics::{GaugeGuard, Metrics};
+use crate::observe::labels::UpstreamFailure;
+use crate::observe::metrics::{GaugeGuard, Metrics};
 use crate::sockets;
 
 /// Why no server could be reached; of several failures the last. Usually the upstream's fault.

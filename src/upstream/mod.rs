@@ -2,13 +2,15 @@
 
 mod balance;
 mod dial;
+mod group;
 mod pace;
 mod pool;
 mod roots;
 mod stream;
 
 pub use dial::{DialError, Dialer};
+pub use group::Upstream;
 pub use pace::ReadPace;
-pub use pool::{DialingConnector, PooledClient, PooledConnection, pooled_client};
-pub use roots::{RootsError, client_config};
+pub use pool::{DialingConnector, PooledClient, PooledConnection};
+pub use roots::RootsError;
 pub use stream::UpstreamStream;

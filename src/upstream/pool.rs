@@ -5,6 +5,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::Uri;
@@ -17,7 +18,6 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use super::dial::{DialError, Dialer};
 use super::pace::{PacedReader, ReadPace};
 use super::stream::UpstreamStream;
-use crate::config::UpstreamConfig;
 
 /// Most that hyper reads ahead of a response that the client does not take, in bytes.
 const MAX_BUFFER: usize = 64 * 1024;
@@ -29,12 +29,11 @@ type RequestBody = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>
 pub type PooledClient = Client<DialingConnector, RequestBody>;
 
 /// Makes a worker's client.
-#[must_use]
-pub fn pooled_client(config: &UpstreamConfig, dialer: Arc<Dialer>) -> PooledClient {
+pub(super) fn pooled_client(idle_timeout: Duration, max_idle: usize, dialer: Arc<Dialer>) -> PooledClient {
     Client::builder(TokioExecutor::new())
         .http1_max_buf_size(MAX_BUFFER)
-        .pool_idle_timeout(config.pool_idle_timeout)
-        .pool_max_idle_per_host(config.pool_max_idle)
+        .pool_idle_timeout(idle_timeout)
+        .pool_max_idle_per_host(max_idle)
         .pool_timer(TokioTimer::new())
         .timer(TokioTimer::new())
         .build(DialingConnector { dialer })

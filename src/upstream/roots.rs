@@ -37,7 +37,10 @@ pub enum RootsError {
 ///
 /// # Panics
 /// Never: the provider has suites for the default versions.
-pub fn client_config(config: &UpstreamConfig, provider: &Arc<CryptoProvider>) -> Result<Arc<ClientConfig>, RootsError> {
+pub(super) fn client_config(
+    config: &UpstreamConfig,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<ClientConfig>, RootsError> {
     let mut roots = RootCertStore::empty();
     if let Some(path) = &config.ca {
         for certificate in read_certificates(path)? {

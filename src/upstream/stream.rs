@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use tokio_util::either::Either;
 
-use crate::metrics::GaugeGuard;
+use crate::observe::metrics::GaugeGuard;
 
 /// A connection to an upstream server, in clear or in TLS; counted while it lives.
 #[derive(Debug)]

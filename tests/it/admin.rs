@@ -1,6 +1,6 @@
 //! The admin endpoints.
 
-use headpin::labels::{HeadPolicy, ReloadResult};
+use headpin::observe::labels::{HeadPolicy, ReloadResult};
 use serde_json::Value;
 
 use crate::support::events::Events;
@@ -38,12 +38,15 @@ async fn slabs_and_connections_point_at_one_another() {
     assert_eq!(pinned["state"], "retired");
     assert_eq!(pinned["pinned_by"], serde_json::json!([connection["id"]]));
     let live = slabs.iter().filter(|slab| slab["class"] == "tls").count() as i64;
-    assert_eq!(live, proxy.metrics.slabs_live[headpin::labels::SlabClass::Tls].get());
+    assert_eq!(
+        live,
+        proxy.metrics.slabs_live[headpin::observe::labels::SlabClass::Tls].get()
+    );
     drop(pinning);
     crate::support::proxy::all_gone(&proxy.metrics).await;
     // The slab that was pinned is kept for the next one, live and told apart from those in use, until the traffic pauses.
     crate::support::eventually("the slabs given back after the traffic", || {
-        headpin::labels::SlabClass::ALL
+        headpin::observe::labels::SlabClass::ALL
             .iter()
             .all(|class| proxy.metrics.slabs_live[*class].get() <= 1)
     })

@@ -1,6 +1,6 @@
 //! The end of a proxy's life.
 
-use headpin::labels::{CloseReason, HeadPolicy};
+use headpin::observe::labels::{CloseReason, HeadPolicy};
 use tokio::sync::mpsc;
 
 use crate::support::client::{Client, frame, server_frame};

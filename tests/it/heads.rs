@@ -1,6 +1,6 @@
 //! No head is ever lost: cut anywhere, both sides, both policies.
 
-use headpin::labels::{HeadPolicy, SlabClass};
+use headpin::observe::labels::{HeadPolicy, SlabClass};
 
 use crate::support::client::{frame, server_frame, upgrade_request};
 use crate::support::origin::switching;

@@ -84,7 +84,7 @@ async fn a_profiling_allocator_names_who_allocates() {
     assert!(
         functions
             .keys()
-            .any(|name| name.contains("headpin::server::worker::run")),
+            .any(|name| name.contains("headpin::control::thread::run")),
         "{functions:#?}"
     );
 }

@@ -1,6 +1,6 @@
 //! The leak, in numbers, and its cure.
 
-use headpin::labels::{HeadPolicy, SlabClass};
+use headpin::observe::labels::{HeadPolicy, SlabClass};
 
 use crate::support::{Client, Origin, Proxy, eventually};
 

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use headpin::labels::HeadPolicy;
+use headpin::observe::labels::HeadPolicy;
 
 use crate::support::{Origin, Proxy};
 

@@ -1,6 +1,6 @@
 //! The live page, in a real browser.
 
-use headpin::labels::HeadPolicy;
+use headpin::observe::labels::HeadPolicy;
 use serde_json::json;
 
 use crate::support::browser::{Browser, ENTER, RIGHT};

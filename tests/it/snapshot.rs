@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use headpin::labels::{DumpKind, HeadPolicy, SlabClass};
+use headpin::observe::labels::{DumpKind, HeadPolicy, SlabClass};
 use serde_json::Value;
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

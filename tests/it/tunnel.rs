@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use headpin::app;
 use headpin::config::Config;
-use headpin::labels::{CloseReason, Direction, HeadPolicy, SlabClass};
+use headpin::observe::labels::{CloseReason, Direction, HeadPolicy, SlabClass};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Notify;
 use tokio::time::timeout;

@@ -15,7 +15,7 @@ import pathlib
 import sys
 from collections import Counter
 
-SOURCES = pathlib.Path(__file__).resolve().parent.parent.parent / "src"
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 
 
 def fields(data):
@@ -94,8 +94,12 @@ def read(path):
 
 def own_file(path):
     """The path within this repository of a source file of ours, else nothing."""
-    head, mark, tail = path.rpartition("/src/")
-    return f"src/{tail}" if mark and (SOURCES / tail).exists() and not head.startswith("/rustc/") and ".cargo" not in head else ""
+    if path.startswith("/rustc/") or ".cargo" in path:
+        return ""
+    # The build may have had another root: the longest end of the path that is a file here.
+    parts = pathlib.PurePath(path).parts
+    ends = (pathlib.Path(*parts[at:]) for at in range(1, len(parts)) if parts[at] in ("src", "crates"))
+    return next((str(end) for end in ends if (ROOT / end).is_file()), "")
 
 
 def without_types(name):

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use headpin::certificates::{DEVELOPMENT_NAMES, DevelopmentCertificates};
-use headpin::labels::{HeadPolicy, RelayPolicy};
+use headpin::observe::labels::{HeadPolicy, RelayPolicy};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 

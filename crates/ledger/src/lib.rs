@@ -8,6 +8,7 @@
 //! Work that runs once a message is not measured. It keeps nothing, except for what waits to be written, and that is
 //! claimed by its size.
 
+mod claim;
 mod part;
 
 use std::array;
@@ -17,6 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use headpin_labels::Label;
 
+pub use self::claim::Claim;
 pub use self::part::MemoryPart;
 
 /// What the threads of one proxy have claimed.

@@ -38,10 +38,6 @@ pub struct SlabReport {
     pub heads: usize,
     /// Their bytes.
     pub head_bytes: usize,
-    /// The connections that hold those heads; filled in by whoever knows the connections.
-    pub pinned_by: Vec<u64>,
-    /// Its id in heap snapshots, once there was one with it; filled in by whoever keeps those ids.
-    pub snapshot_id: Option<u32>,
 }
 
 impl SlabReport {
@@ -61,8 +57,6 @@ impl SlabReport {
             slices,
             heads: slab.heads.get(),
             head_bytes: slab.head_bytes.get(),
-            pinned_by: Vec::new(),
-            snapshot_id: None,
         }
     }
 

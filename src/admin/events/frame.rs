@@ -14,8 +14,9 @@ use serde_json::{Value, json};
 
 use super::picture::{Changes, Picture};
 use crate::admin::{AdminState, memory};
-use crate::labels::HeadPolicy;
-use crate::proxy::{ConnectionReport, LifePhase};
+use crate::control::LifePhase;
+use crate::observe::census::ConnectionRow;
+use crate::observe::labels::HeadPolicy;
 
 /// How long a client of `EventSource` waits before it connects again, in milliseconds.
 const RETRY_MS: u32 = 1000;
@@ -94,11 +95,12 @@ impl Figures {
         })
     }
 
-    fn row(&self, connection: &ConnectionReport) -> Value {
-        let heads = connection.heads.iter();
+    fn row(&self, connection: &ConnectionRow) -> Value {
+        let heads = connection.heads();
         let heads: Vec<Value> = heads
-            .map(|head| json!([head.side, head.slab, head.bytes, head.slice_bytes]))
+            .map(|(side, head)| json!([side, head.slice.slab, head.bytes, head.slice.len]))
             .collect();
+        let [up, down] = connection.relayed;
         json!([
             connection.id,
             connection.worker,
@@ -107,23 +109,24 @@ impl Figures {
             self.since(connection.age_seconds),
             connection.path,
             self.since(connection.idle_seconds.into()),
-            connection.to_upstream_bytes,
-            connection.to_upstream_frames,
-            connection.to_downstream_bytes,
-            connection.to_downstream_frames,
+            up.bytes,
+            up.frames,
+            down.bytes,
+            down.frames,
             heads,
-            connection.last_slice,
+            connection.last_slice.map(|place| place.slab),
         ])
     }
 
-    fn traffic(&self, connection: &ConnectionReport) -> Value {
+    fn traffic(&self, connection: &ConnectionRow) -> Value {
+        let [up, down] = connection.relayed;
         json!([
             connection.id,
             self.since(connection.idle_seconds.into()),
-            connection.to_upstream_bytes,
-            connection.to_upstream_frames,
-            connection.to_downstream_bytes,
-            connection.to_downstream_frames,
+            up.bytes,
+            up.frames,
+            down.bytes,
+            down.frames,
         ])
     }
 

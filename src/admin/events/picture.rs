@@ -5,7 +5,7 @@ use std::ops::Bound::{Excluded, Unbounded};
 
 use headpin_slab::{SlabId, SlabReport};
 
-use crate::proxy::{ConnectionReport, WorkerCensus};
+use crate::observe::census::{ConnectionRow, WorkerRows};
 
 /// Connections of which only the traffic has changed that a frame tells of, at most, taken in turn: what bounds the
 /// bytes per second when all of them talk.
@@ -15,7 +15,7 @@ const MOVED_PER_FRAME: usize = 1000;
 #[derive(Debug, Default)]
 pub(super) struct Picture {
     pub(super) slabs: BTreeMap<SlabId, SlabReport>,
-    pub(super) connections: BTreeMap<u64, ConnectionReport>,
+    pub(super) connections: BTreeMap<u64, ConnectionRow>,
     /// Live slabs kept for the next one.
     pub(super) spares: usize,
     /// Where the next frame begins to look for traffic.
@@ -37,13 +37,13 @@ pub(super) struct Changes {
 
 impl Picture {
     /// Takes in what the workers say; returns what is new in it.
-    pub(super) fn look(&mut self, census: Vec<WorkerCensus>) -> Changes {
+    pub(super) fn look(&mut self, census: Vec<WorkerRows>) -> Changes {
         let mut slabs = BTreeMap::new();
         let mut connections = BTreeMap::new();
         self.spares = 0;
         for worker in census {
-            self.spares += worker.spares;
-            slabs.extend(worker.slabs.into_iter().map(|slab| (slab.id, slab)));
+            self.spares += worker.rest.spares();
+            slabs.extend(worker.rest.slabs.into_iter().map(|slab| (slab.id, slab)));
             connections.extend(worker.connections.into_iter().map(|each| (each.id, each)));
         }
 
@@ -75,8 +75,8 @@ impl Picture {
     }
 
     /// Whose traffic is to be told. The others keep the traffic that viewers know, so that it is told later.
-    fn moved_in_turn(&mut self, now: &mut BTreeMap<u64, ConnectionReport>) -> Vec<u64> {
-        let has_moved = |(id, new): &(&u64, &ConnectionReport)| {
+    fn moved_in_turn(&mut self, now: &mut BTreeMap<u64, ConnectionRow>) -> Vec<u64> {
+        let has_moved = |(id, new): &(&u64, &ConnectionRow)| {
             let old = self.connections.get(id);
             old.is_some_and(|old| is_same_connection(old, new) && traffic(old) != traffic(new))
         };
@@ -114,51 +114,56 @@ fn is_same_slab(old: &SlabReport, new: &SlabReport) -> bool {
 }
 
 /// Whether nothing has changed but ages and traffic.
-fn is_same_connection(old: &ConnectionReport, new: &ConnectionReport) -> bool {
-    old.phase == new.phase && old.path == new.path && old.heads == new.heads && old.last_slice == new.last_slice
+fn is_same_connection(old: &ConnectionRow, new: &ConnectionRow) -> bool {
+    old.phase == new.phase && old.path == new.path && old.heads().eq(new.heads()) && old.last_slice == new.last_slice
 }
 
 /// Viewers are not told of the new traffic yet.
-fn keep_traffic(old: &ConnectionReport, new: &mut ConnectionReport) {
-    new.to_upstream_bytes = old.to_upstream_bytes;
-    new.to_upstream_frames = old.to_upstream_frames;
-    new.to_downstream_bytes = old.to_downstream_bytes;
-    new.to_downstream_frames = old.to_downstream_frames;
+fn keep_traffic(old: &ConnectionRow, new: &mut ConnectionRow) {
+    new.relayed = old.relayed;
 }
 
-fn traffic(connection: &ConnectionReport) -> (u64, u64) {
-    (connection.to_upstream_bytes, connection.to_downstream_bytes)
+fn traffic(connection: &ConnectionRow) -> [u64; 2] {
+    connection.relayed.map(|traffic| traffic.bytes)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proxy::Phase;
+    use crate::observe::census::{Phase, Sizes, TrafficRow, WorkerRest};
 
-    fn connection(id: u64, bytes: u64) -> ConnectionReport {
-        ConnectionReport {
+    fn connection(id: u64, bytes: u64) -> ConnectionRow {
+        ConnectionRow {
             id,
             worker: 0,
             peer: "192.0.2.1:1".parse().unwrap(),
             phase: Phase::Tunnel,
+            is_closing: false,
             age_seconds: bytes as f64,
-            path: "/".to_owned(),
             idle_seconds: 0,
-            to_upstream_bytes: bytes,
-            to_upstream_frames: 0,
-            to_downstream_bytes: 0,
-            to_downstream_frames: 0,
-            heads: Vec::new(),
+            tls: None,
+            path: "/".into(),
+            own_bytes: 0,
+            tls_bytes: 0,
+            relayed: [bytes, 0].map(|bytes| TrafficRow { bytes, frames: 0 }),
+            pending: [0; 2],
+            head: None,
+            upstream_head: None,
             last_slice: None,
-            snapshot_id: None,
         }
     }
 
-    fn census(connections: impl IntoIterator<Item = ConnectionReport>) -> Vec<WorkerCensus> {
-        vec![WorkerCensus {
-            slabs: Vec::new(),
-            spares: 0,
+    fn census(connections: impl IntoIterator<Item = ConnectionRow>) -> Vec<WorkerRows> {
+        vec![WorkerRows {
+            index: 0,
             connections: connections.into_iter().collect(),
+            rest: WorkerRest {
+                slabs: Vec::new(),
+                pools: Vec::new(),
+                upstream_slices: Vec::new(),
+                sizes: Sizes::default(),
+            },
+            pages: 1,
         }]
     }
 
@@ -169,7 +174,7 @@ mod tests {
         assert_eq!((told.connections, told.moved), (vec![1, 2], vec![]));
         let told = picture.look(census([connection(1, 0), connection(2, 5)]));
         assert_eq!((told.connections, told.moved), (vec![], vec![2]));
-        let upgraded = ConnectionReport {
+        let upgraded = ConnectionRow {
             phase: Phase::Http,
             ..connection(2, 6)
         };

@@ -11,7 +11,7 @@ use super::Viewer;
 use super::frame::Figures;
 use super::picture::Picture;
 use crate::admin::AdminState;
-use crate::proxy::NoWorkers;
+use crate::control::NoWorkers;
 
 /// From one look to the next, at least.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -41,7 +41,7 @@ async fn watch(first: Viewer, coming: &mut mpsc::Receiver<Viewer>, state: &Admin
         if viewers.is_empty() && fresh.is_empty() {
             return Ok(());
         }
-        let changes = picture.look(state.workers.census().await?);
+        let changes = picture.look(state.workers.census(true).await?);
         let figures = Figures::gather(state, &picture).await;
         if !viewers.is_empty() {
             send(&mut viewers, &figures.frame(&picture, &changes));

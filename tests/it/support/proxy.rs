@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use headpin::app::{self, Running};
 use headpin::config::Config;
-use headpin::labels::{HeadPolicy, Label, SlabClass};
-use headpin::metrics::Metrics;
+use headpin::observe::labels::{HeadPolicy, Label, SlabClass};
+use headpin::observe::metrics::Metrics;
 use rustls::RootCertStore;
 use tempfile::TempDir;
 

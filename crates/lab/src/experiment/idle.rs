@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use headpin::observe::labels::HeadPolicy;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::task::TaskTracker;
 
@@ -14,7 +15,6 @@ use crate::observe::{Observer, ask};
 use crate::result::{Fact, PER_TUNNEL, PHASES, Run};
 use crate::scenario::Idle;
 use crate::traffic::OPENING;
-use headpin::labels::HeadPolicy;
 
 /// The client id that all tunnels subscribe to, so that one message reaches each.
 const CLIENT: &str = "lab";

@@ -15,6 +15,7 @@ use std::num::NonZeroU32;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::ensure;
+use headpin::observe::labels::{HeadPolicy, RelayPolicy};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
@@ -26,7 +27,6 @@ use super::random::Random;
 use super::result::{LabResult, Run};
 use super::scenario::{Experiment, Scenario};
 use super::verdict;
-use headpin::labels::{HeadPolicy, RelayPolicy};
 
 /// The settings of the head policy, the bug first.
 const HEAD_POLICIES: [HeadPolicy; 2] = [HeadPolicy::Pin, HeadPolicy::Copy];

@@ -3,13 +3,14 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use headpin::observe::labels::{HeadPolicy, RelayPolicy};
+
 use super::Lab;
 use crate::children::{Stage, Toggles};
 use crate::load::{self, Carrier, Plan, Sources, Trust, Until, Work};
 use crate::observe::{Observer, Sample};
 use crate::result::{Fact, Run};
 use crate::scenario::Backpressure;
-use headpin::labels::{HeadPolicy, RelayPolicy};
 
 /// How long a connection may take to open.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -1,12 +1,13 @@
 //! The experiments that are made of uploads and tunnels: head, uploads, trend.
 
+use headpin::observe::labels::HeadPolicy;
+
 use super::{HEAD_POLICIES, Lab};
 use crate::client::Clients;
 use crate::observe::Observer;
 use crate::result::Run;
 use crate::scenario::{Traffic, Trend};
 use crate::traffic::{Load, Shape};
-use headpin::labels::HeadPolicy;
 
 /// The four corners: whether there are uploads, whether there are tunnels.
 const CORNERS: [(&str, bool, bool); 4] = [

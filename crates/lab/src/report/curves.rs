@@ -2,11 +2,12 @@
 
 use std::fmt::Write as _;
 
+use headpin::observe::memory::Trend;
+
 use super::escaped;
 use crate::observe::Sample;
 use crate::plot::{Colour, Curve, Scale, Weight, plot};
 use crate::result::{LabResult, Run};
-use headpin::memory::Trend;
 
 /// Title, explanation, and what is drawn.
 type Series = (&'static str, &'static str, Scale, fn(&Sample) -> f64);

@@ -1,8 +1,9 @@
 //! `trend`: when a detector is sure, and how often it cries wolf.
 
+use headpin::observe::memory;
+
 use super::{Findings, Repetition};
 use crate::scenario::Trend;
-use headpin::memory;
 
 pub(super) fn judge(runs: &Repetition<'_>, trend: &Trend) -> Findings {
     let mut found = Findings::default();

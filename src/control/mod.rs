@@ -1,0 +1,17 @@
+//! The workers from above: their threads, what they can be asked, and what changes while they run.
+
+mod execute;
+mod life;
+mod policy;
+mod reload;
+mod rows;
+mod sweep;
+mod thread;
+mod workers;
+
+pub use life::{Life, LifePhase};
+pub use policy::PolicySwitch;
+pub use reload::{ReloadError, Reloaded, Reloader, put_in_force};
+pub use rows::RowsPage;
+pub use thread::{WorkerSettings, WorkerThread};
+pub use workers::{Command, NoWorkers, WorkerHandle, Workers};

@@ -1,0 +1,203 @@
+//! One downstream connection, from accept to the end of HTTP.
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::time::Duration;
+
+use headpin_tls::{HandshakeError, SlabStream};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Sleep, sleep};
+
+use super::flow::Flow;
+use super::head_io::HeadIo;
+use super::headers::{Listener, Origin};
+use super::measured;
+use super::service::{Exchange, connection_service};
+use crate::observe::labels::{HandshakeResult, HttpClose};
+use crate::observe::metrics::GaugeGuard;
+use crate::tunnel::{Half, Tunnel};
+use crate::worker::{Admission, Admitted, ListedConnection, Settings, WorkerContext};
+
+/// Most that hyper reads ahead of a body that nobody takes, or writes ahead of a client that does not read, in bytes.
+/// Its own default is over 400 KiB, which a few thousand slow readers turn into gigabytes.
+const MAX_BUFFER: usize = 64 * 1024;
+
+/// How long a drain waits for the first request of who has just connected.
+const FIRST_REQUEST: Duration = Duration::from_secs(3);
+
+/// Said to a client that does not finish its request head; hyper only closes.
+const HEADER_TIMEOUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+
+/// Spawns the task that serves one connection until it has become a tunnel, which is a task of its own, or has ended.
+/// `listener` is where it came to, `taken` the memory that accepting it took, in bytes.
+pub fn spawn_connection(
+    worker: &Rc<WorkerContext>,
+    socket: TcpStream,
+    peer: SocketAddr,
+    listener: Listener,
+    permit: OwnedSemaphorePermit,
+    taken: i64,
+) {
+    let metrics = &worker.shared.metrics;
+    metrics.downstream_connections_total.inc();
+    let admission = Admission::new(GaugeGuard::new(&metrics.downstream_connections_open), permit);
+    let listed = worker.registry.register(peer);
+    let record = Rc::clone(listed.record());
+    record.claim(taken);
+    let serving = serve_connection(Rc::clone(worker), socket, Origin { peer, listener }, listed, admission);
+    worker.http_task_bytes.set(size_of_val(&serving));
+    measured::spawn(worker, &record, serving);
+}
+
+/// Dropping it closes the connection and takes it out of the registry.
+async fn serve_connection(
+    worker: Rc<WorkerContext>,
+    socket: TcpStream,
+    origin: Origin,
+    listed: ListedConnection,
+    admission: Admission,
+) {
+    let metrics = &worker.shared.metrics;
+    let settings = worker.shared.settings.load_full();
+    match handshake(&worker, socket, &listed, &settings).await {
+        Ok(stream) => {
+            let stream = Admitted { stream, admission };
+            serve_http(worker, stream, origin, listed, &settings).await;
+        }
+        Err(error) => {
+            metrics.tls_handshakes_total[failed(&error)].inc();
+            tracing::debug!(peer = %origin.peer, error = &error as &dyn std::error::Error, "no TLS connection");
+        }
+    }
+}
+
+async fn handshake(
+    worker: &WorkerContext,
+    socket: TcpStream,
+    listed: &ListedConnection,
+    settings: &Settings,
+) -> Result<SlabStream<TcpStream>, HandshakeError> {
+    let buffers = Rc::clone(&worker.tls_buffers);
+    let deadline = settings.config.tls.handshake_timeout;
+    let stream = SlabStream::accept(socket, settings.tls.clone(), buffers, deadline).await?;
+    let result = if stream.is_resumed() {
+        HandshakeResult::Resumed
+    } else {
+        HandshakeResult::Full
+    };
+    // The session is in the memory of the task and of the tunnel; it is claimed as TLS.
+    listed.claim(-SlabStream::<TcpStream>::INLINE_BYTES);
+    listed.identity.tls.set(stream.agreed());
+    let metrics = &worker.shared.metrics;
+    metrics.tls_handshakes_total[result].inc();
+    metrics
+        .tls_handshake_seconds
+        .observe(listed.identity.since.elapsed().as_secs_f64());
+    Ok(stream)
+}
+
+async fn serve_http(
+    worker: Rc<WorkerContext>,
+    stream: Admitted<SlabStream<TcpStream>>,
+    origin: Origin,
+    listed: ListedConnection,
+    settings: &Settings,
+) {
+    let io = HeadIo::new(stream);
+    let state = io.state();
+    listed.speaks_http(io.state());
+    let exchange = Rc::new(Exchange {
+        worker: Rc::clone(&worker),
+        origin,
+        io: Rc::clone(&state),
+        asked: Cell::default(),
+        wants_websocket: Cell::default(),
+        appetite: Rc::default(),
+        record: Rc::clone(listed.record()),
+        upstream: RefCell::default(),
+    });
+    let mut connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(settings.config.http.header_timeout)
+        .max_header_size(settings.config.http.max_header_bytes.bytes())
+        .max_buf_size(MAX_BUFFER.max(settings.config.http.max_header_bytes.bytes()))
+        .serve_connection(TokioIo::new(io), connection_service(Rc::clone(&exchange)));
+
+    let mut draining = pin!(worker.draining.cancelled());
+    let mut patience: Option<Pin<Box<Sleep>>> = None;
+    let mut told = false;
+    let result = poll_fn(|cx| {
+        let polled = connection.poll_without_shutdown(cx);
+        if told || polled.is_ready() || draining.as_mut().poll(cx).is_pending() {
+            return polled;
+        }
+        // hyper would hang up on who has connected and not asked yet: that one gets its first answer.
+        let patience = patience.get_or_insert_with(|| Box::pin(sleep(FIRST_REQUEST)));
+        if !exchange.asked.get() && patience.as_mut().poll(cx).is_pending() {
+            return polled;
+        }
+        told = true;
+        Pin::new(&mut connection).graceful_shutdown();
+        connection.poll_without_shutdown(cx)
+    })
+    .await;
+
+    let parts = connection.into_parts();
+    let upstream = exchange.upstream.take();
+    let metrics = &worker.shared.metrics;
+    let closed = &metrics.http_connections_closed_total;
+    match (result, upstream) {
+        (Ok(()), Some(upstream)) => {
+            closed[HttpClose::Upgraded].inc();
+            let (stream, head) = parts.io.into_inner().into_head(&parts.read_buf);
+            drop(parts.read_buf);
+            let record = listed.into_tunnel(upstream.path.clone());
+            let tunnel = Tunnel::new(Half { stream, head }, upstream.into_half(), record, Rc::clone(&worker));
+            worker.tracker.spawn_local(tunnel);
+        }
+        (result, _) => {
+            let reason = http_close(&result);
+            closed[reason].inc();
+            if let Err(error) = &result {
+                let error = error as &dyn std::error::Error;
+                tracing::debug!(peer = %origin.peer, error, %reason, "an HTTP connection broke");
+            }
+            say_goodbye(parts.io.into_inner(), &state.flow, reason).await;
+        }
+    }
+}
+
+/// The label that a failed handshake is counted under.
+fn failed(error: &HandshakeError) -> HandshakeResult {
+    match error {
+        HandshakeError::PlainHttp => HandshakeResult::PlainHttp,
+        HandshakeError::Closed | HandshakeError::Io(_) => HandshakeResult::Closed,
+        HandshakeError::Tls(_) => HandshakeResult::Tls,
+        HandshakeError::Timeout => HandshakeResult::Timeout,
+    }
+}
+
+fn http_close(result: &hyper::Result<()>) -> HttpClose {
+    match result {
+        Ok(()) => HttpClose::Done,
+        Err(error) if error.is_timeout() => HttpClose::HeaderTimeout,
+        Err(error) if error.is_parse() => HttpClose::BadRequest,
+        Err(error) if error.is_incomplete_message() => HttpClose::Incomplete,
+        Err(_) => HttpClose::Io,
+    }
+}
+
+async fn say_goodbye(mut io: HeadIo<Admitted<SlabStream<TcpStream>>>, flow: &Flow, reason: HttpClose) {
+    // To a client that has sent nothing an answer would look like one to its next request.
+    if reason == HttpClose::HeaderTimeout && flow.has_begun() && io.write_all(HEADER_TIMEOUT).await.is_err() {
+        return;
+    }
+    io.into_stream().stream.close().await;
+}

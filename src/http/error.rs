@@ -1,0 +1,188 @@
+//! Why a request could not be served, and the one place where that becomes a status code.
+
+use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE};
+use http::{HeaderValue, Response, StatusCode};
+use tower::BoxError;
+use tower::load_shed::error::Overloaded;
+
+use super::body::{self, Body};
+use super::handshake::{BadRequest, BadResponse};
+use crate::http::layer::NoResponse;
+use crate::observe::labels::{UpgradeResult, UpstreamFailure};
+use crate::upstream::DialError;
+
+/// Seconds after which a client may try again when there were too many requests.
+const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
+
+/// Why a request could not be served.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum ProxyError {
+    /// The client's fault: not a WebSocket handshake.
+    #[error("the upgrade request is refused")]
+    BadUpgrade(#[from] BadRequest),
+    /// The client's fault: HTTP/1.1 requires Host (RFC 9112 section 3.2).
+    #[error("the request has no single valid Host header")]
+    BadHost,
+    /// The client's fault: this is no forward proxy.
+    #[error("CONNECT is not supported")]
+    Connect,
+    /// The client's fault: its body paused for longer than `http.body_timeout`.
+    #[error("the request body stalled")]
+    BodyTimeout,
+    /// The client's fault, usually that it went away: its body broke off.
+    #[error("the request body broke off")]
+    BodyBroken,
+    /// The upstream's fault.
+    #[error("no upstream server can be reached")]
+    Unreachable {
+        /// The last server did not connect in time.
+        timed_out: bool,
+        /// What was wrong with it.
+        #[source]
+        source: BoxError,
+    },
+    /// The upstream's fault: the connection broke, or what came is no HTTP.
+    #[error("the upstream did not answer in HTTP")]
+    Upstream(#[source] BoxError),
+    /// The upstream's fault: no answer to an upgrade within `upstream.response_timeout`.
+    #[error("the upstream did not answer the upgrade in time")]
+    ResponseTimeout,
+    /// The upstream's fault: its 101 proves nothing.
+    #[error("the upstream's 101 is refused")]
+    BadSwitch(#[from] BadResponse),
+}
+
+impl From<DialError> for ProxyError {
+    fn from(error: DialError) -> Self {
+        Self::Unreachable {
+            timed_out: matches!(error, DialError::Timeout { .. }),
+            source: error.into(),
+        }
+    }
+}
+
+impl ProxyError {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::BadUpgrade(BadRequest::Version) => StatusCode::UPGRADE_REQUIRED,
+            Self::BadUpgrade(_) | Self::BadHost | Self::BodyBroken => StatusCode::BAD_REQUEST,
+            Self::Connect => StatusCode::METHOD_NOT_ALLOWED,
+            Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::Unreachable { timed_out: true, .. } | Self::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::Unreachable { .. } | Self::Upstream(_) | Self::BadSwitch(_) => StatusCode::BAD_GATEWAY,
+        }
+    }
+
+    /// What an upgrade that failed so is counted as.
+    pub(crate) fn upgrade_result(&self) -> UpgradeResult {
+        match self {
+            Self::Unreachable { timed_out: true, .. } | Self::ResponseTimeout => UpgradeResult::Timeout,
+            Self::Upstream(cause) if cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse) => {
+                UpgradeResult::BadResponse
+            }
+            Self::Unreachable { .. } | Self::Upstream(_) => UpgradeResult::Unreachable,
+            Self::BadSwitch(_) => UpgradeResult::BadResponse,
+            _ => UpgradeResult::BadRequest,
+        }
+    }
+
+    /// What of it is the upstream's failure and not counted by the dialer.
+    pub(crate) fn upstream_failure(&self) -> Option<UpstreamFailure> {
+        match self {
+            Self::Upstream(_) | Self::BadSwitch(_) => Some(UpstreamFailure::Protocol),
+            Self::ResponseTimeout => Some(UpstreamFailure::ResponseTimeout),
+            _ => None,
+        }
+    }
+
+    /// Finds out what made hyper-util's client fail.
+    pub(crate) fn of_client(error: hyper_util::client::legacy::Error) -> Self {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+        while let Some(this) = cause {
+            if this.is::<tower_http::timeout::TimeoutError>() {
+                return Self::BodyTimeout;
+            }
+            if this.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_user) {
+                return Self::BodyBroken;
+            }
+            cause = this.source();
+        }
+        if error.is_connect() {
+            let timed_out = matches!(
+                std::error::Error::source(&error).and_then(|source| source.downcast_ref()),
+                Some(DialError::Timeout { .. })
+            );
+            return Self::Unreachable {
+                timed_out,
+                source: error.into(),
+            };
+        }
+        Self::Upstream(error.into())
+    }
+}
+
+/// The response for whatever a layer or the service failed with.
+pub(crate) fn respond(error: &BoxError) -> Response<Body> {
+    if let Some(error) = error.downcast_ref::<ProxyError>() {
+        return respond_to(error);
+    }
+    if error.is::<NoResponse>() {
+        return plain(
+            StatusCode::GATEWAY_TIMEOUT,
+            "the upstream did not answer in time".into(),
+        );
+    }
+    if error.is::<Overloaded>() {
+        let text = "headpin already serves as many requests as http.max_requests allows; try again";
+        let mut response = plain(StatusCode::SERVICE_UNAVAILABLE, text.into());
+        response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+        return response;
+    }
+    // No layer should fail with anything else. If one does, that is this program's fault, and not a matter of load.
+    tracing::error!(
+        error = &**error as &dyn std::error::Error,
+        "a request failed for an unknown reason"
+    );
+    failed()
+}
+
+/// The response when a handler panicked, or failed with an error that nobody knows.
+pub(crate) fn failed() -> Response<Body> {
+    plain(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "headpin failed; its log says why".into(),
+    )
+}
+
+fn respond_to(error: &ProxyError) -> Response<Body> {
+    let status = error.status();
+    let cause = error as &dyn std::error::Error;
+    if status.is_server_error() {
+        tracing::warn!(error = cause, status = status.as_u16(), "request failed");
+    } else {
+        tracing::debug!(error = cause, status = status.as_u16(), "request refused");
+    }
+    // The client learns what is wrong with its request; what is wrong behind the proxy is for the log.
+    let text = match error {
+        ProxyError::BadUpgrade(why) => format!("{error}: {why}"),
+        _ => error.to_string(),
+    };
+    let mut response = plain(status, text);
+    if status == StatusCode::UPGRADE_REQUIRED {
+        let headers = response.headers_mut();
+        headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    }
+    response
+}
+
+fn plain(status: StatusCode, text: String) -> Response<Body> {
+    let mut response = Response::new(body::text(text + "\n"));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}

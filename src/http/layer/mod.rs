@@ -1,0 +1,11 @@
+//! Tower layers that tower and tower-http do not have.
+
+mod observe;
+mod request_id;
+mod rescue;
+mod response_timeout;
+
+pub(super) use observe::{ObserveLayer, ObservedBody};
+pub(super) use request_id::RandomRequestId;
+pub(super) use rescue::RescueLayer;
+pub(super) use response_timeout::{NoResponse, ResponseTimeoutLayer};

@@ -1,0 +1,18 @@
+//! HTTP/1.1 on a connection: from the handshake to the last response, or to the tunnel that it becomes.
+
+mod body;
+mod connection;
+mod error;
+mod flow;
+mod forward;
+mod handshake;
+mod head_io;
+mod headers;
+mod layer;
+mod measured;
+mod service;
+mod upgrade;
+
+pub use connection::spawn_connection;
+pub use head_io::{HeadIo, IoState};
+pub use headers::Listener;

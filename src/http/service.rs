@@ -1,0 +1,280 @@
+//! The service of one connection: a stack of layers around forwarding and upgrading.
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use tower::limit::GlobalConcurrencyLimitLayer;
+use tower::load_shed::LoadShedLayer;
+use tower::{BoxError, Layer, Service, ServiceBuilder, ServiceExt};
+use tower_http::body::UnsyncBoxBody;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::request_id::{PropagateRequestIdLayer, SetRequestIdLayer};
+use tower_http::timeout::TimeoutBody;
+
+use super::body::{self, Appetite, Body, PacedBody};
+use super::error::{self, ProxyError};
+use super::forward::forward;
+use super::handshake::wants_websocket;
+use super::head_io::IoState;
+use super::headers::Origin;
+use super::layer::{NoResponse, ObserveLayer, ObservedBody, RandomRequestId, RescueLayer, ResponseTimeoutLayer};
+use super::upgrade::{self, UpstreamHalf};
+use crate::observe::labels::UpstreamFailure;
+use crate::upstream::ReadPace;
+use crate::worker::{ConnectionRecord, Shared, WorkerContext};
+
+/// Body of what a client gets.
+pub(crate) type ResponseBody = ObservedBody<UnsyncBoxBody<bytes::Bytes, BoxError>>;
+
+/// What the service of a connection and the connection itself share.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    pub(crate) worker: Rc<WorkerContext>,
+    pub(crate) origin: Origin,
+    /// Knows the slice in which a head would begin.
+    pub(crate) io: Rc<IoState>,
+    /// A request has come.
+    pub(crate) asked: Cell<bool>,
+    /// The request under way asks for a WebSocket. On a connection one request follows the other.
+    pub(crate) wants_websocket: Cell<bool>,
+    /// How well the client takes responses.
+    pub(crate) appetite: Rc<Appetite>,
+    /// What its memory is claimed for.
+    pub(crate) record: Rc<ConnectionRecord>,
+    /// Put here with a 101, taken when the 101 is sent.
+    pub(crate) upstream: RefCell<Option<UpstreamHalf>>,
+}
+
+/// The service that hyper calls.
+pub(crate) struct ConnectionService<S> {
+    stack: S,
+    exchange: Rc<Exchange>,
+}
+
+/// The service of a connection: the layers around [`Router`].
+pub(crate) fn connection_service(
+    exchange: Rc<Exchange>,
+) -> ConnectionService<
+    impl Service<Request<Incoming>, Response = Response<ResponseBody>, Error = Infallible, Future: 'static> + Clone,
+> {
+    let router = Router {
+        exchange: Rc::clone(&exchange),
+    };
+    let stack = layers(&exchange.worker.shared, exchange.origin.peer, router);
+    ConnectionService { stack, exchange }
+}
+
+/// From the outside: what is logged includes every refusal, and each failure of a layer becomes a response below the
+/// request id.
+fn layers<S, B>(
+    shared: &Shared,
+    peer: SocketAddr,
+    service: S,
+) -> impl Service<Request<B>, Response = Response<ResponseBody>, Error = Infallible, Future: 'static> + Clone + use<S, B>
+where
+    S: Service<Request<B>, Response = Response<Body>, Error = BoxError, Future: 'static> + Clone + 'static,
+    B: 'static,
+{
+    ServiceBuilder::new()
+        .layer(SetRequestIdLayer::x_request_id(RandomRequestId))
+        .layer(ObserveLayer::new(Arc::clone(&shared.metrics), peer))
+        .layer(PropagateRequestIdLayer::x_request_id())
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(RescueLayer::new(error::respond))
+        .layer(LoadShedLayer::new())
+        .layer(GlobalConcurrencyLimitLayer::with_semaphore(Arc::clone(
+            &shared.requests,
+        )))
+        .service(service)
+}
+
+fn panicked(panic: Box<dyn Any + Send>) -> Response<Body> {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no message");
+    tracing::error!(panic = text, "a request handler panicked");
+    error::failed()
+}
+
+impl<S> hyper::service::Service<Request<Incoming>> for ConnectionService<S>
+where
+    S: Service<Request<Incoming>, Response = Response<ResponseBody>, Error = Infallible> + Clone + 'static,
+{
+    type Response = Response<PacedBody<ResponseBody>>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>>>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        self.exchange.asked.set(true);
+        self.exchange.io.flow.request_arrived();
+        self.exchange.record.request_begins();
+        // Here, and not in a future: hyper may read on before it polls that, and then the slice would be gone.
+        let wants_websocket = wants_websocket(&request);
+        self.exchange.wants_websocket.set(wants_websocket);
+        if wants_websocket {
+            self.exchange.io.slot.keep();
+        } else {
+            self.exchange.io.slot.forget();
+        }
+        let io = Rc::clone(&self.exchange.io);
+        let appetite = Rc::clone(&self.exchange.appetite);
+        let response = self.stack.clone().oneshot(request);
+        Box::pin(async move {
+            let mut response = response.await?;
+            let pace = response.extensions_mut().remove::<ReadPace>();
+            Ok(response.map(|body| PacedBody::new(body, io, appetite, pace)))
+        })
+    }
+}
+
+/// Tells upgrades and plain requests apart.
+#[derive(Debug, Clone)]
+struct Router {
+    exchange: Rc<Exchange>,
+}
+
+impl Service<Request<Incoming>> for Router {
+    type Response = Response<Body>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, BoxError>>>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+        let exchange = Rc::clone(&self.exchange);
+        Box::pin(async move {
+            let metrics = Arc::clone(&exchange.worker.shared.metrics);
+            let result = if exchange.wants_websocket.get() {
+                let result = exchange.upgrade(request).await;
+                if exchange.upstream.borrow().is_none() {
+                    // No tunnel comes of it, so no head: the connection goes on with other requests, if any.
+                    exchange.io.slot.forget();
+                }
+                result
+            } else {
+                exchange.forward(request).await
+            };
+            if let Err(error) = &result {
+                let failure = match error.downcast_ref::<ProxyError>() {
+                    Some(error) => error.upstream_failure(),
+                    None if error.is::<NoResponse>() => Some(UpstreamFailure::ResponseTimeout),
+                    None => None,
+                };
+                if let Some(failure) = failure {
+                    metrics.upstream_failures_total[failure].inc();
+                }
+            }
+            result
+        })
+    }
+}
+
+impl Exchange {
+    async fn upgrade(&self, request: Request<Incoming>) -> Result<Response<Body>, BoxError> {
+        let route = Arc::clone(self.worker.shared.settings.load().routes.of(&request));
+        let (response, half) = upgrade::exchange(&self.worker, &self.record, &route, self.origin, request).await?;
+        self.upstream.replace(half);
+        Ok(response)
+    }
+
+    async fn forward(self: Rc<Self>, request: Request<Incoming>) -> Result<Response<Body>, BoxError> {
+        let route = Arc::clone(self.worker.shared.settings.load().routes.of(&request));
+        let limit = route.upstream.response_timeout;
+        let pause = route.body_timeout;
+        let service = tower::service_fn(move |request| {
+            let (this, route) = (Rc::clone(&self), Arc::clone(&route));
+            async move {
+                forward(&this.worker, &route, this.origin, request)
+                    .await
+                    .map_err(BoxError::from)
+            }
+        });
+        let request = request.map(|incoming| body::boxed(TimeoutBody::new(pause, incoming)));
+        ResponseTimeoutLayer::new(limit).layer(service).oneshot(request).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use headpin_tls::TlsAcceptor;
+    use http::StatusCode;
+    use http_body_util::BodyExt;
+    use tokio::sync::Semaphore;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::observe::metrics::Metrics;
+    use crate::worker::Settings;
+
+    fn shared(requests: usize) -> Shared {
+        let metrics = Metrics::register(&prometheus::Registry::new()).expect("an empty registry");
+        let acceptor = TlsAcceptor::new().expect("randomness");
+        let settings = Settings::load(Config::default(), 0, &acceptor, &metrics).expect("the embedded default");
+        Shared {
+            settings: arc_swap::ArcSwap::from_pointee(settings),
+            metrics,
+            connections: Arc::new(Semaphore::new(1)),
+            requests: Arc::new(Semaphore::new(requests)),
+        }
+    }
+
+    async fn status_of<S>(shared: &Shared, service: S) -> StatusCode
+    where
+        S: Service<Request<()>, Response = Response<Body>, Error = BoxError, Future: 'static> + Clone + 'static,
+    {
+        let peer = "192.0.2.7:5000".parse().expect("an address");
+        let response = layers(shared, peer, service)
+            .oneshot(Request::new(()))
+            .await
+            .expect("never fails");
+        assert!(
+            response.headers().contains_key("x-request-id"),
+            "whatever happens, the log can be searched for it"
+        );
+        let status = response.status();
+        response.into_body().collect().await.expect("a body");
+        status
+    }
+
+    #[tokio::test]
+    async fn a_panic_becomes_500_and_leaves_no_request_behind() {
+        let shared = shared(1);
+        let service = tower::service_fn(|_: Request<()>| async { panic!("as if by a bug") });
+        assert_eq!(status_of(&shared, service).await, StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(shared.metrics.requests_in_flight.get(), 0);
+        assert_eq!(shared.requests.available_permits(), 1);
+    }
+
+    #[tokio::test]
+    async fn past_the_limit_requests_are_shed_with_503() {
+        let shared = shared(0);
+        let service = tower::service_fn(|_: Request<()>| async { Ok(Response::new(body::empty())) });
+        assert_eq!(status_of(&shared, service).await, StatusCode::SERVICE_UNAVAILABLE);
+    }
+
+    #[tokio::test]
+    async fn an_error_that_nobody_knows_is_not_taken_for_overload() {
+        let shared = shared(1);
+        let service = tower::service_fn(|_: Request<()>| async { Err(BoxError::from("as if by a new layer")) });
+        assert_eq!(status_of(&shared, service).await, StatusCode::INTERNAL_SERVER_ERROR);
+    }
+
+    #[tokio::test]
+    async fn an_error_becomes_its_status() {
+        let shared = shared(1);
+        let service = tower::service_fn(|_: Request<()>| async { Err(BoxError::from(NoResponse)) });
+        assert_eq!(status_of(&shared, service).await, StatusCode::GATEWAY_TIMEOUT);
+    }
+}

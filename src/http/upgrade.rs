@@ -1,0 +1,168 @@
+//! The upgrade: the request to the upstream, its 101, and both heads.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use headpin_slab::SlabReader;
+use http::header::{CONNECTION, UPGRADE};
+use http::{HeaderValue, Request, Response, StatusCode, Uri};
+use http_body::Body as HttpBody;
+use http_body_util::Empty;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::body::{self, Body};
+use super::error::ProxyError;
+use super::forward;
+use super::handshake;
+use super::head_io::HeadIo;
+use super::headers::{self, Origin};
+use super::measured;
+use crate::observe::labels::UpgradeResult;
+use crate::observe::metrics::Metrics;
+use crate::route::Route;
+use crate::tunnel::Half;
+use crate::upstream::UpstreamStream;
+use crate::worker::{ConnectionRecord, WorkerContext};
+
+/// The upstream's half of a tunnel, until the client has its 101.
+///
+/// What the upstream sent behind its 101 stays in the stream's slot until then: the census sees the slice, and a change to
+/// `copy` lets go of it.
+#[derive(Debug)]
+pub(crate) struct UpstreamHalf {
+    io: HeadIo<SlabReader<UpstreamStream>>,
+    /// What hyper had read too many.
+    read_too_much: Bytes,
+    /// Path of the upgrade request.
+    pub(crate) path: Box<str>,
+}
+
+impl UpstreamHalf {
+    /// The stream, and the head that was cut from it.
+    pub(crate) fn into_half(self) -> Half<SlabReader<UpstreamStream>> {
+        let (stream, head) = self.io.into_head(&self.read_too_much);
+        Half { stream, head }
+    }
+}
+
+type UpstreamIo = TokioIo<HeadIo<SlabReader<UpstreamStream>>>;
+
+/// Performs both exchanges of an upgrade: checks the request, dials, asks the upstream, checks its 101.
+///
+/// Returns the response for the client, and with a 101 the upstream's half of the tunnel. Dropping the future closes
+/// the upstream's connection.
+pub(crate) async fn exchange<B: HttpBody>(
+    worker: &Rc<WorkerContext>,
+    record: &Rc<ConnectionRecord>,
+    route: &Route,
+    origin: Origin,
+    request: Request<B>,
+) -> Result<(Response<Body>, Option<UpstreamHalf>), ProxyError> {
+    let mut outcome = Outcome {
+        metrics: Arc::clone(&worker.shared.metrics),
+        result: UpgradeResult::Abandoned,
+    };
+    let exchanged = try_exchange(worker, record, route, origin, request).await;
+    outcome.result = match &exchanged {
+        Ok((_, Some(_))) => UpgradeResult::Switched,
+        Ok((_, None)) => UpgradeResult::Declined,
+        Err(error) => error.upgrade_result(),
+    };
+    exchanged
+}
+
+async fn try_exchange<B: HttpBody>(
+    worker: &Rc<WorkerContext>,
+    record: &Rc<ConnectionRecord>,
+    route: &Route,
+    origin: Origin,
+    mut request: Request<B>,
+) -> Result<(Response<Body>, Option<UpstreamHalf>), ProxyError> {
+    let key = handshake::check_request(&request)?;
+    forward::prepare(&mut request, origin, route)?;
+    let path = forward::path(request.uri());
+    let (mut parts, _) = request.into_parts();
+    parts.uri = Uri::from(path.clone());
+    parts.headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    parts.headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    let request = Request::from_parts(parts, Empty::<Bytes>::new());
+
+    let stream = route.upstream.dialer.dial().await?;
+    let io = HeadIo::watched(SlabReader::new(stream, Rc::clone(&worker.slabs)));
+    // Every request on this connection asks for an upgrade, it is the only one.
+    io.state().slot.keep();
+    let limit = route.upstream.response_timeout;
+    let answered = timeout(limit, send(worker, record, TokioIo::new(io), request)).await;
+    let answered = answered.map_err(|_| ProxyError::ResponseTimeout)?;
+    let (response, switched) = answered.map_err(|error| ProxyError::Upstream(error.into()))?;
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        let mut response = response.map(body::boxed);
+        headers::remove_hop_by_hop(response.headers_mut());
+        return Ok((response, None));
+    }
+    handshake::check_response(&response, &key)?;
+    let parts = switched
+        .await
+        .map_err(|_| ProxyError::Upstream("the connection ended with its 101".into()))?;
+    let half = UpstreamHalf {
+        io: parts.io.into_inner(),
+        read_too_much: parts.read_buf,
+        path: path.path().into(),
+    };
+    let mut response = response.map(|_| body::empty());
+    headers::remove_hop_by_hop(response.headers_mut());
+    response
+        .headers_mut()
+        .insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    response
+        .headers_mut()
+        .insert(UPGRADE, HeaderValue::from_static("websocket"));
+    Ok((response, Some(half)))
+}
+
+/// Sends the one request of a connection. The connection is driven by a task of its own, which gives it back after a
+/// 101 and ends with the response body otherwise, or when the response is dropped.
+async fn send(
+    worker: &WorkerContext,
+    record: &Rc<ConnectionRecord>,
+    io: UpstreamIo,
+    request: Request<Empty<Bytes>>,
+) -> hyper::Result<(
+    Response<hyper::body::Incoming>,
+    oneshot::Receiver<http1::Parts<UpstreamIo>>,
+)> {
+    let (mut sender, mut connection) = http1::handshake(io).await?;
+    let (switched, receiver) = oneshot::channel();
+    let driving = measured::wrap(record, async move {
+        match poll_fn(|cx| connection.poll_without_shutdown(cx)).await {
+            // Nobody waits for it after a response other than 101.
+            Ok(()) => drop(switched.send(connection.into_parts())),
+            Err(error) => {
+                tracing::debug!(
+                    error = &error as &dyn std::error::Error,
+                    "an upgrade's upstream connection broke"
+                );
+            }
+        }
+    });
+    worker.tracker.spawn_local(driving);
+    let response = sender.send_request(request).await?;
+    Ok((response, receiver))
+}
+
+/// Counts an upgrade when it is over, also when the client left in the middle.
+struct Outcome {
+    metrics: Arc<Metrics>,
+    result: UpgradeResult,
+}
+
+impl Drop for Outcome {
+    fn drop(&mut self) {
+        self.metrics.upgrades_total[self.result].inc();
+    }
+}

@@ -1,0 +1,259 @@
+//! One direction of a tunnel.
+//!
+//! ```text
+//!   from ─► slice ─► follow, cut at a Close ─► to
+//!                                              └─ what it does not take: [`pipe`] stops reading, [`queue`] reads on
+//! ```
+
+mod pipe;
+mod queue;
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use headpin_slab::SliceRead;
+use headpin_slab::Unsent;
+use tokio::io::AsyncWrite;
+
+use self::pipe::Pipe;
+use self::queue::{Backlog, Queue};
+use super::frames::FrameFollower;
+use crate::observe::labels::{Direction, RelayPolicy};
+use crate::worker::{TunnelRecord, WorkerContext};
+
+/// Close with code 1001, going away (RFC 6455 section 7.4.1), as a server sends it.
+const CLOSE_BY_SERVER: [u8; 4] = [0x88, 0x02, 0x03, 0xe9];
+/// The same as a client sends it, masked (section 5.3). The payload is no secret, so the mask need not be random.
+const CLOSE_BY_CLIENT: [u8; 8] = [0x88, 0x82, b'h', b'p', b'i', b'n', b'h' ^ 0x03, b'p' ^ 0xe9];
+
+/// What became of a Close that this proxy is to send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Close {
+    /// None is asked for.
+    No,
+    /// It goes out at the next frame boundary.
+    Wanted,
+    /// It is out, or the peer's own was: no frame may follow it, what still comes is read and dropped.
+    Sent,
+}
+
+/// Whether all that waited is with the writing side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sent {
+    All,
+    NotAll,
+}
+
+/// What a relay policy decides: where that waits which the writing side does not take, and whether reading goes on.
+trait Keeping {
+    /// Sends what waits, in order. Pending, nothing is read before the writer has moved.
+    fn poll_send<W: AsyncWrite + Unpin>(relay: &mut Relay, cx: &mut Context<'_>, to: &mut W) -> Poll<io::Result<Sent>>;
+
+    /// Puts `rest`, with `close` behind it, at the end of what waits. Either may be empty.
+    fn keep(relay: &mut Relay, rest: &[u8], close: &[u8]);
+}
+
+/// Which step of a relay failed.
+#[derive(Debug)]
+pub(super) enum RelayError {
+    /// Reading from the side that it comes from.
+    Read(io::Error),
+    /// Writing to the side that it goes to.
+    Write(io::Error),
+}
+
+/// One direction of a tunnel: no buffer while idle, and none but the rest of a blocked write otherwise.
+///
+/// Under `pipe`, a relay that cannot write does not read; under `queue` it reads on, and what waits has no limit. What
+/// waits is a copy of exactly its size under either head policy: only heads pin.
+#[derive(Debug)]
+pub struct Relay {
+    direction: Direction,
+    follower: FrameFollower,
+    /// What the writing side has not taken.
+    blocked: Unsent,
+    /// Behind `blocked`, under `queue` only.
+    queued: Option<Box<Backlog>>,
+    close: Close,
+    /// Nothing more will be read.
+    ended: bool,
+    /// That was passed on: the writing side is shut down.
+    done: bool,
+}
+
+impl Relay {
+    /// Begins with `head`, which goes before anything else.
+    pub(super) fn new(direction: Direction, head: Box<[u8]>, worker: &WorkerContext, record: &TunnelRecord) -> Self {
+        let mut relay = Self {
+            direction,
+            follower: FrameFollower::default(),
+            blocked: Unsent::default(),
+            queued: None,
+            close: Close::No,
+            ended: false,
+            done: false,
+        };
+        relay.follow(&head, worker, record);
+        relay.blocked = head.into();
+        relay
+    }
+
+    /// Sends Close 1001 at the next frame boundary, unless the peer's own Close passes before.
+    pub(super) fn close(&mut self) {
+        if self.close == Close::No {
+            self.close = Close::Wanted;
+        }
+    }
+
+    /// Bytes of memory that wait to be written.
+    pub(super) fn held(&self) -> usize {
+        self.blocked.held() + self.queued.as_ref().map_or(0, |queued| queued.bytes())
+    }
+
+    /// Whether a Close frame has come from the side that is read.
+    pub(super) fn has_seen_close(&self) -> bool {
+        self.follower.has_seen_close()
+    }
+
+    /// Whether the side that is read has ended its stream, or need not be read further.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Moves what can be moved; ready when the end of the stream was passed on. May be polled again after that.
+    pub(super) fn poll<R, W>(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut R,
+        to: &mut W,
+        worker: &WorkerContext,
+        record: &TunnelRecord,
+    ) -> Poll<Result<(), RelayError>>
+    where
+        R: SliceRead,
+        W: AsyncWrite + Unpin,
+    {
+        match worker.relay_policy {
+            RelayPolicy::Pipe => self.poll_under::<Pipe, _, _>(cx, from, to, worker, record),
+            RelayPolicy::Queue => self.poll_under::<Queue, _, _>(cx, from, to, worker, record),
+        }
+    }
+
+    /// [`Self::poll`] under a policy; compiled for each, so that neither pays for the other.
+    fn poll_under<P, R, W>(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut R,
+        to: &mut W,
+        worker: &WorkerContext,
+        record: &TunnelRecord,
+    ) -> Poll<Result<(), RelayError>>
+    where
+        P: Keeping,
+        R: SliceRead,
+        W: AsyncWrite + Unpin,
+    {
+        while !self.done {
+            let sent = ready!(P::poll_send(self, cx, to)).map_err(RelayError::Write)?;
+            if self.close == Close::Wanted && self.follower.is_at_boundary() {
+                let close = self.take_close(self.follower.has_seen_close());
+                P::keep(self, &[], close);
+                continue;
+            }
+            if self.ended || self.is_closed() {
+                self.ended = true;
+                if sent == Sent::NotAll {
+                    return Poll::Pending;
+                }
+                ready!(Pin::new(&mut *to).poll_shutdown(cx)).map_err(RelayError::Write)?;
+                self.done = true;
+                break;
+            }
+            match ready!(from.poll_read_slice(cx, worker.relay_buffer)) {
+                Ok(Some(slice)) => {
+                    record.active.set(worker.tick());
+                    self.pass::<P, _>(cx, &slice, sent, to, worker, record)
+                        .map_err(RelayError::Write)?;
+                }
+                Ok(None) => self.ended = true,
+                // TLS ended without close_notify: a WebSocket has an end of its own, so nothing is lost by that.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => self.ended = true,
+                Err(error) => return Poll::Ready(Err(RelayError::Read(error))),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Whether nothing more needs to be read because this proxy closes: its Close went one way and the peer's came the
+    /// other way, or would not be recognized.
+    fn is_closed(&self) -> bool {
+        match self.close {
+            Close::No => false,
+            Close::Wanted => self.follower.is_lost(),
+            Close::Sent => self.follower.has_seen_close() || self.follower.is_lost(),
+        }
+    }
+
+    /// Forwards `bytes`, unless others wait already. What `to` does not take is kept; what follows a Close is dropped.
+    #[inline]
+    fn pass<P: Keeping, W: AsyncWrite + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut bytes: &[u8],
+        sent: Sent,
+        to: &mut W,
+        worker: &WorkerContext,
+        record: &TunnelRecord,
+    ) -> io::Result<()> {
+        if self.close == Close::Sent {
+            self.follower.follow(bytes);
+            return Ok(());
+        }
+        let frame_is_close = self.follower.has_seen_close();
+        let boundary = self
+            .follow(bytes, worker, record)
+            .filter(|_| self.close == Close::Wanted);
+        if let Some(boundary) = boundary {
+            bytes = &bytes[..boundary];
+        }
+        while sent == Sent::All && !bytes.is_empty() {
+            match Pin::new(&mut *to).poll_write(cx, bytes)? {
+                Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(sent) => bytes = &bytes[sent..],
+                Poll::Pending => break,
+            }
+        }
+        if boundary.is_some() {
+            let close = self.take_close(frame_is_close);
+            P::keep(self, bytes, close);
+        } else if !bytes.is_empty() {
+            P::keep(self, bytes, &[]);
+        }
+        Ok(())
+    }
+
+    /// The Close to send, from now on sent; empty if the last frame is one already.
+    fn take_close(&mut self, frame_is_close: bool) -> &'static [u8] {
+        self.close = Close::Sent;
+        match self.direction {
+            _ if frame_is_close => &[],
+            Direction::ToUpstream => &CLOSE_BY_CLIENT,
+            Direction::ToDownstream => &CLOSE_BY_SERVER,
+        }
+    }
+
+    /// Follows and counts `bytes`; returns where in them a frame first ends.
+    fn follow(&mut self, bytes: &[u8], worker: &WorkerContext, record: &TunnelRecord) -> Option<usize> {
+        let followed = self.follower.follow(bytes);
+        let counters = &worker.counters;
+        let traffic = record.traffic(self.direction);
+        traffic.bytes.set(traffic.bytes.get() + bytes.len() as u64);
+        counters.relayed(self.direction, bytes.len() as u64);
+        if followed.frames > 0 {
+            traffic.frames.set(traffic.frames.get() + followed.frames);
+            counters.framed(self.direction, followed.frames, followed.messages);
+        }
+        followed.first_boundary
+    }
+}

@@ -1,0 +1,59 @@
+//! An upstream: servers that stand for one another.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::crypto::CryptoProvider;
+
+use super::dial::Dialer;
+use super::pool::{PooledClient, pooled_client};
+use super::roots::{RootsError, client_config};
+use crate::config::UpstreamConfig;
+use crate::observe::metrics::Metrics;
+
+/// Servers that stand for one another: how one is chosen and dialled, what it may take, and which connections are kept.
+#[derive(Debug)]
+pub struct Upstream {
+    /// Connects to the next server.
+    pub dialer: Arc<Dialer>,
+    /// The longest silence between a request and its response's head.
+    pub response_timeout: Duration,
+    /// Counts the configs that upstreams were made from; the key of the pools of connections to it.
+    pub generation: u64,
+    pool_idle_timeout: Duration,
+    pool_max_idle: usize,
+}
+
+impl Upstream {
+    /// The servers of `config`; `keepalive` is for the connections to them.
+    ///
+    /// # Errors
+    /// When https servers cannot be checked.
+    pub fn load(
+        config: &UpstreamConfig,
+        keepalive: Option<Duration>,
+        provider: &Arc<CryptoProvider>,
+        metrics: &Arc<Metrics>,
+        generation: u64,
+    ) -> Result<Self, RootsError> {
+        let tls = client_config(config, provider)?;
+        Ok(Self {
+            dialer: Arc::new(Dialer::new(config, keepalive, tls, Arc::clone(metrics))),
+            response_timeout: config.response_timeout,
+            generation,
+            pool_idle_timeout: config.pool_idle_timeout,
+            pool_max_idle: config.pool_max_idle,
+        })
+    }
+
+    /// A worker's client for plain requests, with a pool of its own.
+    #[must_use]
+    pub fn pooled_client(&self) -> PooledClient {
+        pooled_client(self.pool_idle_timeout, self.pool_max_idle, Arc::clone(&self.dialer))
+    }
+
+    /// Shows its servers in the metrics, in the place of those of an earlier config.
+    pub fn put_in_force(&self) {
+        self.dialer.put_in_force();
+    }
+}
