@@ -21,6 +21,7 @@ COPY Cargo.toml Cargo.lock ./
 COPY crates/lab/Cargo.toml crates/lab/
 COPY crates/labels/Cargo.toml crates/labels/
 COPY crates/ledger/Cargo.toml crates/ledger/
+COPY crates/settings/Cargo.toml crates/settings/
 COPY crates/slab/Cargo.toml crates/slab/
 COPY crates/tls/Cargo.toml crates/tls/
 COPY benches/Cargo.toml benches/

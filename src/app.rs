@@ -20,7 +20,7 @@ use crate::control::{WorkerSettings, WorkerThread};
 use crate::observe::memory::{self, Trend};
 use crate::observe::metrics::Metrics;
 use crate::sockets;
-use crate::worker::{Settings, SettingsError, Shared};
+use crate::worker::{LoadError, Settings, Shared};
 
 /// File descriptors that are not for connections: listeners, event queues, logs, admin clients, config files.
 const RESERVED_FILES: u64 = 200;
@@ -44,7 +44,7 @@ pub enum StartError {
     },
     /// The config names something that cannot be used.
     #[error(transparent)]
-    Settings(#[from] SettingsError),
+    Settings(#[from] LoadError),
     /// No randomness for ticket keys.
     #[error("TLS cannot be set up")]
     Tls(#[from] rustls::Error),

@@ -16,8 +16,17 @@ use crate::worker::Settings;
 #[derive(Debug, Args)]
 pub(super) struct CheckCommand {
     /// The file
-    #[arg(short, long, value_name = "FILE", env = "HEADPIN_CONFIG")]
-    config: PathBuf,
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        env = "HEADPIN_CONFIG",
+        required_unless_present = "schema"
+    )]
+    config: Option<PathBuf>,
+    /// Print the JSON Schema of config files, for editors, and check nothing
+    #[arg(long, conflicts_with = "quiet")]
+    schema: bool,
     /// Print nothing if the config is good
     #[arg(short, long)]
     quiet: bool,
@@ -25,7 +34,11 @@ pub(super) struct CheckCommand {
 
 impl CheckCommand {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let config = Config::load(&self.config)?;
+        let Some(path) = self.config.filter(|_| !self.schema) else {
+            print!("{}", Config::json_schema());
+            return Ok(());
+        };
+        let config = Config::load(&path)?;
         let metrics = Metrics::register(&prometheus::Registry::new())?;
         let settings = Settings::load(config, 0, &TlsAcceptor::new()?, &metrics).map_err(StartError::from)?;
         if !self.quiet {

@@ -5,13 +5,10 @@ use std::num::NonZeroUsize;
 use std::thread;
 use std::time::Duration;
 
-use super::printer::Printer;
-use super::section::Section;
-use super::value::{AUTO, LONGEST};
+use headpin_settings::kind::{LONGEST, address, auto_count, duration, or_auto, or_off, positive};
+use headpin_settings::settings;
 
-const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8443);
-const DEFAULT_DRAIN_GRACE: Duration = Duration::from_secs(30);
-const DEFAULT_KEEPALIVE: Option<Duration> = Some(Duration::from_secs(60));
+const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8443);
 
 /// More threads than this share no machine that exists.
 const MAX_WORKERS: usize = 1024;
@@ -23,69 +20,26 @@ const MAX_CONNECTIONS: usize = 1 << 30;
 const SHORTEST_KEEPALIVE: Duration = Duration::from_secs(1);
 const LONGEST_KEEPALIVE: Duration = Duration::from_secs(32_767);
 
-/// The listener and the workers behind it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServerConfig {
-    /// Where clients connect. Takes effect at start.
-    pub listen: SocketAddr,
-    /// Threads that serve connections, each with its own listener, runtime and slabs. Default: one a core, as a
-    /// worker that has work keeps its core busy. Takes effect at start.
-    pub workers: NonZeroUsize,
-    /// Connections open at once in the process; past that, new ones wait in the kernel's backlog. Default `None`: as
-    /// many as the open-files limit allows, since no other number is known to be right. Takes effect at start.
-    pub max_connections: Option<NonZeroUsize>,
-    /// How long a drain waits for connections to end by themselves; those left then are cut. Default 30 s: what
-    /// Kubernetes gives before it kills.
-    pub drain_grace: Duration,
-    /// Silence on a TCP connection, downstream or upstream, after which the kernel probes the peer, in seconds.
-    /// `None`: never. Default 60 s: below the time after which common NATs forget a connection.
-    pub keepalive: Option<Duration>,
-}
-
-impl Default for ServerConfig {
-    fn default() -> Self {
-        Self {
-            listen: DEFAULT_LISTEN,
-            workers: one_a_core(),
-            max_connections: None,
-            drain_grace: DEFAULT_DRAIN_GRACE,
-            keepalive: DEFAULT_KEEPALIVE,
-        }
-    }
-}
-
-impl ServerConfig {
-    pub(super) fn read(mut section: Section<'_>) -> Self {
-        let config = Self {
-            listen: section.address("listen", DEFAULT_LISTEN),
-            workers: section
-                .count_or_auto("workers", 0..=MAX_WORKERS)
-                .unwrap_or_else(one_a_core),
-            max_connections: section.count_or_auto("max_connections", 1..=MAX_CONNECTIONS),
-            drain_grace: section.duration("drain_grace", DEFAULT_DRAIN_GRACE, Duration::ZERO..=LONGEST),
-            keepalive: section.duration_or_off("keepalive", DEFAULT_KEEPALIVE, SHORTEST_KEEPALIVE..=LONGEST_KEEPALIVE),
-        };
-        section.finish();
-        config
-    }
-
-    pub(super) fn print(&self, printer: &mut Printer) {
-        let Self {
-            listen,
-            workers,
-            max_connections,
-            drain_grace,
-            keepalive,
-        } = self;
-        printer.section("server");
-        printer.quoted("listen", listen);
-        printer.bare("workers", workers);
-        match max_connections {
-            Some(count) => printer.bare("max_connections", count),
-            None => printer.quoted("max_connections", AUTO),
-        }
-        printer.duration("drain_grace", *drain_grace);
-        printer.duration_or_off("keepalive", *keepalive);
+settings! {
+    /// The listener and the workers behind it.
+    pub struct ServerConfig {
+        /// Where clients connect: IP address and port. Several processes of one user may listen here at once, each with its
+        /// own admin.listen: the kernel spreads new connections over all their workers. One process holds about half as many
+        /// connections as it may open files.
+        listen: SocketAddr = address(LISTEN), default(LISTEN), at_start;
+        /// Threads that serve connections, 1 to 1024; each has its own listener, runtime and slabs. "auto" or 0: one a core,
+        /// as a worker that has work keeps its core busy.
+        workers: NonZeroUsize = auto_count(MAX_WORKERS, one_a_core), default(one_a_core()), at_start;
+        /// Connections open at once in the process. "auto": as many as the open-files limit allows. Past that, new ones
+        /// wait in the kernel's backlog.
+        max_connections: Option<NonZeroUsize> = or_auto(positive(MAX_CONNECTIONS)), default(None), at_start;
+        /// How long a drain waits for connections to end by themselves; those left then are cut. The default is what
+        /// Kubernetes gives before it kills.
+        drain_grace: Duration = duration(Duration::ZERO..=LONGEST), default(Duration::from_secs(30)), at_reload;
+        /// Silence on a TCP connection, on both sides, after which the kernel probes the peer: whole seconds, or "off". The
+        /// default is below the time after which common NATs forget a connection.
+        keepalive: Option<Duration> = or_off(duration(SHORTEST_KEEPALIVE..=LONGEST_KEEPALIVE)),
+            default(Some(Duration::from_secs(60))), at_reload;
     }
 }
 

@@ -1,120 +1,53 @@
 //! `[tls]`: certificates, and how clients shake hands.
 
-use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::printer::{Printer, quote_path};
-use super::section::Section;
-use super::value::{LONGEST, SHORTEST};
+use headpin_labels::labels;
+use headpin_settings::kind::{LONGEST, SHORTEST, choice, duration, file, inline_table, list};
+use headpin_settings::settings;
 
-const DEFAULT_MIN_VERSION: TlsVersion = TlsVersion::V1_2;
-const DEFAULT_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+const CERTIFICATE: &str = r#"{ cert = "../certs/localhost.pem", key = "../certs/localhost-key.pem" }"#;
+const CERTIFICATES: &str = r#"[{ cert = "../certs/localhost.pem", key = "../certs/localhost-key.pem" }]"#;
 
-const CERTIFICATES_EXAMPLE: &str = r#"[{ cert = "localhost.pem", key = "localhost-key.pem" }]"#;
-const CERTIFICATE_EXAMPLE: &str = r#"{ cert = "localhost.pem", key = "localhost-key.pem" }"#;
-const CERT_EXAMPLE: &str = r#""localhost.pem""#;
-const KEY_EXAMPLE: &str = r#""localhost-key.pem""#;
-
-/// Certificates, and how clients shake hands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TlsConfig {
-    /// What clients may be shown; the server name that a client asks for chooses, the first is for all others. A file
-    /// has at least one; empty only in the embedded default, where a certificate is made at start.
-    pub certificates: Vec<CertificateFiles>,
-    /// The oldest protocol version that is spoken; a client that knows only older ones fails its handshake. Default
-    /// 1.2: still common, and sound with the cipher suites rustls has.
-    pub min_version: TlsVersion,
-    /// From the accepted connection to the end of its handshake; then it is cut. Default 10 s: several round trips on
-    /// a bad line, and short for one who opens connections to hold them.
-    pub handshake_timeout: Duration,
-}
-
-/// The two PEM files of a certificate.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CertificateFiles {
-    /// The chain, the server's own certificate first.
-    pub cert: PathBuf,
-    /// The private key of the chain's first certificate.
-    pub key: PathBuf,
-}
-
-/// A version of TLS.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TlsVersion {
-    /// RFC 5246.
-    V1_2,
-    /// RFC 8446.
-    V1_3,
-}
-
-impl Default for TlsConfig {
-    fn default() -> Self {
-        Self {
-            certificates: Vec::new(),
-            min_version: DEFAULT_MIN_VERSION,
-            handshake_timeout: DEFAULT_HANDSHAKE_TIMEOUT,
-        }
+labels! {
+    /// A version of TLS.
+    TlsVersion {
+        /// RFC 5246.
+        V1_2 = "1.2",
+        /// RFC 8446.
+        V1_3 = "1.3",
     }
 }
 
-impl TlsConfig {
-    pub(super) fn read(mut section: Section<'_>) -> Self {
-        let items = section.required_items("certificates", CERTIFICATES_EXAMPLE);
-        let config = Self {
-            certificates: items
-                .into_iter()
-                .filter_map(|item| CertificateFiles::read(section.of_item(item, CERTIFICATE_EXAMPLE)))
-                .collect(),
-            min_version: section.choice("min_version", DEFAULT_MIN_VERSION, &TlsVersion::ALL, TlsVersion::as_str),
-            handshake_timeout: section.duration("handshake_timeout", DEFAULT_HANDSHAKE_TIMEOUT, SHORTEST..=LONGEST),
-        };
-        section.finish();
-        config
-    }
-
-    pub(super) fn print(&self, printer: &mut Printer) {
-        let Self {
-            certificates,
-            min_version,
-            handshake_timeout,
-        } = self;
-        printer.section("tls");
-        printer.list(
-            "certificates",
-            certificates.iter().map(|CertificateFiles { cert, key }| {
-                format!("{{ cert = {}, key = {} }}", quote_path(cert), quote_path(key))
-            }),
-        );
-        printer.quoted("min_version", min_version);
-        printer.duration("handshake_timeout", *handshake_timeout);
+settings! {
+    /// Certificates, and how clients shake hands.
+    pub struct TlsConfig {
+        /// PEM files: the chain with the server's own certificate first, and its key. The name that a client asks for chooses
+        /// between several; the first is for all other clients. `headpin certs` makes these for development.
+        certificates: Vec<CertificateFiles> = list(inline_table::<CertificateFiles>(CERTIFICATE), CERTIFICATES).not_empty(),
+            required(CERTIFICATES), at_reload;
+        /// The oldest TLS version that is spoken, "1.2" or "1.3". Clients with only older ones fail their handshake.
+        min_version: TlsVersion = choice(), default(TlsVersion::V1_2), at_reload;
+        /// From the accepted connection to the end of its handshake; then it is cut. The default is several round trips on a
+        /// bad line, and short for whoever opens connections to hold them.
+        handshake_timeout: Duration = duration(SHORTEST..=LONGEST), default(Duration::from_secs(10)), at_reload;
     }
 }
 
-impl CertificateFiles {
-    fn read(mut section: Section<'_>) -> Option<Self> {
-        let cert = section.required_path("cert", CERT_EXAMPLE);
-        let key = section.required_path("key", KEY_EXAMPLE);
-        section.finish();
-        Some(Self { cert: cert?, key: key? })
+settings! {
+    /// The two PEM files of a certificate.
+    pub struct CertificateFiles {
+        /// The chain, the server's own certificate first.
+        cert: PathBuf = file(Some(for_trying_out)), required(r#""../certs/localhost.pem""#), at_reload;
+        /// The private key of the chain's first certificate.
+        key: PathBuf = file(None), required(r#""../certs/localhost-key.pem""#), at_reload;
     }
 }
 
-impl TlsVersion {
-    /// Every version, the oldest first.
-    pub const ALL: [Self; 2] = [Self::V1_2, Self::V1_3];
-
-    /// The version as the configuration writes it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::V1_2 => "1.2",
-            Self::V1_3 => "1.3",
-        }
-    }
-}
-
-impl fmt::Display for TlsVersion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
+/// What makes the file that the shipped configs name: `headpin certs` writes it under this name.
+fn for_trying_out(path: &Path) -> Option<String> {
+    let folder = path.parent()?.display();
+    (path.file_name()? == "localhost.pem")
+        .then(|| format!("for trying it out, `headpin certs --out {folder}` makes one"))
 }

@@ -11,7 +11,7 @@ use super::policy::PolicySwitch;
 use super::workers::NoWorkers;
 use crate::config::{Config, ConfigError};
 use crate::observe::labels::ReloadResult;
-use crate::worker::{Settings, SettingsError, Shared};
+use crate::worker::{LoadError, Settings, Shared};
 
 /// Why a configuration cannot be put in force. The operator's fault; nothing has changed.
 #[derive(Debug, thiserror::Error)]
@@ -22,7 +22,7 @@ pub enum ReloadError {
     Config(#[from] ConfigError),
     /// A file that it names cannot be used.
     #[error(transparent)]
-    Settings(#[from] SettingsError),
+    Settings(#[from] LoadError),
     /// The proxy runs without a file.
     #[error("there is no config file to reload: headpin was started without --config")]
     NoFile,
@@ -35,7 +35,7 @@ pub enum ReloadError {
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Reloaded {
     /// Keys whose new values need a restart; everything else is in force.
-    pub needs_restart: Vec<&'static str>,
+    pub needs_restart: Vec<String>,
     /// Heads that a change of policy released.
     pub released_heads: usize,
 }

@@ -16,5 +16,5 @@ pub use context::WorkerContext;
 pub use identity::Identity;
 pub use mailbox::{Mailbox, Order};
 pub use registry::{Listed, ListedConnection, ListedTunnel, Registry};
-pub use settings::{Settings, SettingsError, Shared};
+pub use settings::{LoadError, Settings, Shared};
 pub use tunnel::{Heads, Traffic, TunnelRecord};

@@ -17,7 +17,7 @@ use crate::upstream::{RootsError, Upstream};
 /// Why a config cannot be put in force. The operator's fault.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum SettingsError {
+pub enum LoadError {
     /// A certificate cannot be served.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
@@ -46,13 +46,13 @@ impl Settings {
     /// Makes ready what `config` says: certificates, routes, servers.
     ///
     /// # Errors
-    /// [`SettingsError`], when a file that it names cannot be used.
+    /// [`LoadError`], when a file that it names cannot be used.
     pub fn load(
         config: Config,
         generation: u64,
         acceptor: &TlsAcceptor,
         metrics: &Arc<Metrics>,
-    ) -> Result<Self, SettingsError> {
+    ) -> Result<Self, LoadError> {
         let provider = acceptor.provider();
         let certificates = match &config.tls.certificates[..] {
             [] => CertificateTable::self_signed(provider),

@@ -1,24 +1,43 @@
-//! docs/configuration.md, made out of config/headpin.toml and of what the program says to a wrong value of each key.
+//! The files that follow from the declarations of `src/config`: the sample, the reference page, the JSON Schema.
 //!
-//! `UPDATE=1 cargo nextest run --test it -E 'test(configuration)'` writes it anew.
+//! `UPDATE=1 cargo nextest run --test it -E 'test(configuration)'` writes them anew.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use headpin::config::{Config, ConfigError, Fault};
+use headpin::config::Config;
+use headpin_settings::{Settings as _, show};
+use serde_json::Value;
 
-const SOURCE: &str = "config/headpin.toml";
+const SAMPLE: &str = "config/headpin.toml";
 const REFERENCE: &str = "docs/configuration.md";
+const SCHEMA: &str = "config/headpin.schema.json";
+
+/// What the sample begins with. Its first line names the schema for editors (Taplo, Even Better TOML).
+const SAMPLE_OPENING: &str = "#:schema ./headpin.schema.json
+# headpin's configuration: every key with its default. A key that is left out has the value shown here; only
+# tls.certificates and upstream.servers must be given.
+#
+# Durations are \"500ms\", \"10s\", \"5m\", \"1h\", \"7d\" or a compound such as \"1h30m\". Sizes are \"512B\", \"64KiB\", \"10MiB\",
+# \"1GiB\", their decimal relatives (\"10MB\"), or a plain number of bytes. Paths start at this file's folder.
+#
+# `headpin check` reports all that is wrong in this file at once. The running proxy reads it again when its content
+# changes and on SIGHUP; keys marked (start) wait for a restart, and a faulty file changes nothing.
+#
+# Made out of src/config by tests/it/configuration.rs; UPDATE=1 makes it anew.
+
+";
 
 /// What the reference begins with.
-const OPENING: &str = "# Configuration
+const REFERENCE_OPENING: &str = "# Configuration
 
-<!-- Made by tests/it/configuration.rs out of config/headpin.toml; UPDATE=1 makes it anew. -->
+<!-- Made out of src/config by tests/it/configuration.rs; UPDATE=1 makes it anew. -->
 
 Every key that a config file may have, in the order of [config/headpin.toml](../config/headpin.toml), which is a complete
-file with every default. `headpin check --config FILE` tells all faults of a file at once, and prints it with every default
-filled in. Unknown keys are refused.
+file with every default. `headpin check --config FILE` reports all faults of a file at once, and prints it with every default
+filled in. Unknown keys are refused. Editors complete and check the file by
+[config/headpin.schema.json](../config/headpin.schema.json), which `headpin check --schema` prints: a first line
+`#:schema PATH` names it for Taplo and Even Better TOML.
 
 - **Durations** are `\"500ms\"`, `\"10s\"`, `\"5m\"`, `\"1h\"`, `\"7d\"` or a compound such as `\"1h30m\"`. **Sizes** are `\"512B\"`,
   `\"64KiB\"`, `\"10MiB\"`, `\"1GiB\"`, their decimal relatives (`\"10MB\"`), or a plain number of bytes. **Paths** start at the
@@ -28,147 +47,76 @@ filled in. Unknown keys are refused.
   changes one says so.
 ";
 
-/// One key of the file.
-struct Key {
-    section: String,
-    name: String,
-    /// As the file has it.
-    value: String,
-    /// The comment above it.
-    about: String,
-    /// Written as a comment: by default it is left out.
-    left_out: bool,
-    line: usize,
-}
-
-impl Key {
-    fn dotted(&self) -> String {
-        match self.section.as_str() {
-            "" => self.name.clone(),
-            section => format!("{section}.{}", self.name),
-        }
+fn assert_is_made(path: &str, made: &str) {
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(path, made).unwrap();
     }
+    let written = fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        written == made,
+        "{path} is out of date: UPDATE=1 with this test writes it anew"
+    );
 }
 
-/// The keys of the file, each with the comment above it; the file's own comment, which ends with an empty line, is no
-/// key's.
-fn keys(text: &str) -> Vec<Key> {
-    let mut keys = Vec::new();
-    let (mut section, mut about) = (String::new(), Vec::new());
-    for (index, line) in text.lines().enumerate() {
-        let comment = if line == "#" { Some("") } else { line.strip_prefix("# ") };
-        let bare = comment.unwrap_or(line);
-        let assignment = bare.split_once(" = ").filter(|(name, _)| !name.contains(' '));
-        if line.is_empty() {
-            about.clear();
-        } else if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
-            section = name.to_owned();
-        } else if let Some((name, value)) = assignment {
-            keys.push(Key {
-                section: section.clone(),
-                name: name.to_owned(),
-                value: value.to_owned(),
-                about: about.join("\n"),
-                left_out: comment.is_some(),
-                line: index,
-            });
-            about.clear();
-        } else if let Some(comment) = comment {
-            about.push(comment);
-        } else {
-            panic!("{SOURCE}:{}: neither key, section nor comment", index + 1);
-        }
-    }
-    keys
-}
-
-/// What the program says of the file when this key's line reads `line`.
-fn faults(text: &str, key: &Key, line: &str) -> Vec<Fault> {
-    let lines = text.lines().enumerate();
-    let changed: Vec<&str> = lines
-        .map(|(index, old)| if index == key.line { line } else { old })
-        .collect();
-    match Config::parse(&changed.join("\n"), Path::new(SOURCE)) {
-        Ok(_) => Vec::new(),
-        Err(ConfigError::Faults { faults, .. }) => faults,
-        Err(other) => panic!("{line}: {other}"),
-    }
-}
-
-/// What the key accepts, in the words of the refusal of an empty table, which is nobody's value. For a duration, whose
-/// bounds are only told to what is one, in those of the refusal of 100,000 days.
-fn accepted(text: &str, key: &Key) -> String {
-    let told = refusal(text, key, "{}");
-    if told.starts_with("a duration") {
-        refusal(text, key, "\"100000d\"")
-    } else {
-        told
-    }
-}
-
-/// What is accepted instead of `value`.
-fn refusal(text: &str, key: &Key, value: &str) -> String {
-    let faults = faults(text, key, &format!("{} = {value}", key.name));
-    let fault = faults.iter().find(|fault| fault.key == key.dotted());
-    let fault = fault.unwrap_or_else(|| panic!("{} takes {value}: {faults:?}", key.dotted()));
-    let accepted = fault.problem.strip_prefix("accepted is ");
-    accepted
-        .unwrap_or_else(|| panic!("{fault} does not say what is accepted"))
-        .to_owned()
-}
-
-/// Whether a file without the key is refused.
-fn is_required(text: &str, key: &Key) -> bool {
-    faults(text, key, "").iter().any(|fault| fault.key == key.dotted())
-}
-
-fn reference() -> String {
-    let text = fs::read_to_string(SOURCE).unwrap();
-    let mut page = OPENING.to_owned();
-    let mut section = None;
-    for key in keys(&text) {
-        if section.as_ref() != Some(&key.section) {
-            match key.section.as_str() {
-                "" => page.push_str("\n## Above all sections\n"),
-                name => writeln!(page, "\n## [{name}]").unwrap(),
-            }
-            section = Some(key.section.clone());
-        }
-        let at_start = key.about.starts_with("(start) ");
-        let about = key
-            .about
-            .trim_start_matches("(start) ")
-            .replace(":\n\"", ":\n- \"")
-            .replace(";\n\"", ";\n- \"");
-        writeln!(page, "\n### `{}`\n\n{about}\n", key.dotted()).unwrap();
-        writeln!(page, "- accepted: {}", accepted(&text, &key)).unwrap();
-        let value = &key.value;
-        if is_required(&text, &key) {
-            writeln!(page, "- required, for example: `{value}`").unwrap();
-        } else if key.left_out {
-            writeln!(page, "- default: left out; for example: `{value}`").unwrap();
-        } else {
-            writeln!(page, "- default: `{value}`").unwrap();
-        }
-        writeln!(
-            page,
-            "- takes effect: {}",
-            if at_start { "at start" } else { "at a reload" }
-        )
-        .unwrap();
-    }
-    page
+/// A TOML file as JSON, as an editor hands it to a validator.
+fn json(text: &str) -> Value {
+    let table: toml::Table = text.parse().unwrap();
+    serde_json::to_value(table).unwrap()
 }
 
 #[test]
-fn the_configuration_reference_is_what_the_code_says() {
-    let page = reference();
-    if std::env::var_os("UPDATE").is_some() {
-        fs::write(REFERENCE, &page).unwrap();
+fn the_sample_is_what_is_declared() {
+    assert_is_made(SAMPLE, &show::sample(SAMPLE_OPENING, &Config::describe()));
+}
+
+#[test]
+fn the_configuration_reference_is_what_is_declared() {
+    assert_is_made(REFERENCE, &show::reference(REFERENCE_OPENING, &Config::describe()));
+}
+
+#[test]
+fn the_schema_is_what_is_declared() {
+    assert_is_made(SCHEMA, &Config::json_schema());
+}
+
+/// By a validator of the JSON Schema project's own test suite.
+#[test]
+fn the_schema_accepts_what_the_program_accepts_and_refuses_slips() {
+    let schema: Value = serde_json::from_str(&Config::json_schema()).unwrap();
+    let validator = jsonschema::draft202012::new(&schema).unwrap();
+    for shipped in [SAMPLE, "config/pin.toml", "config/copy.toml"] {
+        let text = fs::read_to_string(shipped).unwrap();
+        let errors: Vec<_> = validator
+            .iter_errors(&json(&text))
+            .map(|error| error.to_string())
+            .collect();
+        assert!(errors.is_empty(), "{shipped}: {errors:?}");
+        Config::parse(&text, Path::new(shipped)).unwrap();
     }
-    let written = fs::read_to_string(REFERENCE).unwrap_or_default();
-    assert!(
-        written == page,
-        "{REFERENCE} is out of date: UPDATE=1 with this test writes it anew"
-    );
+    let required = "tls.certificates = [{ cert = 'c', key = 'k' }]\nupstream.servers = ['http://app']\n";
+    for slip in [
+        "head_policy = 'pni'",
+        "http.header_timeout = '10 bananas'",
+        "http.header_timeout = 10",
+        "http.header_timout = '10s'",
+        "htpp.header_timeout = '10s'",
+        "tunnel.relay_buffer = '64 KiB'",
+        "tunnel.relay_buffer = 1",
+        "server.workers = 1025",
+        "server.listen = 'localhost:8443'",
+        "log.access = 'yes'",
+        "admin.hosts = 'headpin'",
+        "upstream.ca = 5",
+    ] {
+        let text = format!("{required}{slip}");
+        assert!(Config::parse(&text, Path::new("headpin.toml")).is_err(), "{slip}");
+        assert!(!validator.is_valid(&json(&text)), "{slip}");
+    }
+    for incomplete in [
+        "",
+        "tls.certificates = []\nupstream.servers = ['http://app']",
+        "upstream.servers = ['http://app']",
+    ] {
+        assert!(!validator.is_valid(&json(incomplete)), "{incomplete}");
+    }
 }

@@ -2,19 +2,20 @@
 //!
 //! ```text
 //!  embedded TOML ─► + [fast] or [smoke] ─► + --scenario FILE ─► + --set key=value ─► Scenario
-//!       └─ its keys are the ones that are accepted
+//!
+//! declared and read as the proxy's config is: numbers.rs
 //! ```
 
-mod bounds;
 mod layers;
 mod numbers;
 
 use std::path::PathBuf;
 
-use toml::{Table, Value};
+use headpin_settings::{NamedFiles, Presence, Section, Settings as _, SettingsError, Sources, kind};
+use toml::Table;
 
-use self::layers::{lay_over, meant, overlay, parse, parse_set, read, split};
-pub use self::numbers::{Backpressure, Common, Experiment, Idle, Traffic, Trend};
+use self::layers::{Text, meant, read};
+pub use self::numbers::{Backpressure, Bursts, Common, Experiment, Idle, Traffic, Trend};
 
 /// What every scenario's file is called, and the file.
 const EMBEDDED: [(&str, &str); 5] = [
@@ -44,14 +45,9 @@ pub enum ScenarioError {
         #[source]
         source: std::io::Error,
     },
-    /// Something is no TOML.
-    #[error("{from} is no TOML: {why}")]
-    Syntax {
-        /// The file or the option.
-        from: String,
-        /// What the parser says.
-        why: String,
-    },
+    /// A file or an option is not TOML.
+    #[error(transparent)]
+    Syntax(SettingsError),
     /// Keys that the scenario does not have, and values that its keys do not take: all of them.
     #[error("{}", .0.join("\n"))]
     Faults(Vec<String>),
@@ -136,10 +132,11 @@ impl Scenario {
     /// # Errors
     /// [`ScenarioError`], with what is accepted.
     pub fn choose(choice: &Choice) -> Result<Self, ScenarioError> {
-        let file = choice.file.as_deref().map(read).transpose()?;
-        let kind = file
-            .as_ref()
-            .and_then(|table| table.get("kind")?.as_str().map(str::to_owned));
+        let file = match &choice.file {
+            Some(path) => Some((path.display().to_string(), read(path)?)),
+            None => None,
+        };
+        let kind = file.as_ref().and_then(|(_, text)| kind_of(text));
         let name = match (&choice.name, kind) {
             (Some(name), _) => name.clone(),
             (None, Some(kind)) => kind,
@@ -150,62 +147,90 @@ impl Scenario {
                 )]));
             }
         };
-        let Some((_, text)) = EMBEDDED.iter().find(|(known, _)| *known == name) else {
+        let Some((known, text)) = EMBEDDED.iter().find(|(known, _)| *known == name) else {
             return Err(ScenarioError::Unknown { name });
         };
-        let mut table = parse(text, &name)?;
-        let variants = split(&mut table);
-        let mut faults = Vec::new();
-        overlay(&mut table, variants, choice.variant, &name, &mut faults);
-        let base = table.clone();
-        if let Some(mut own) = file {
-            let variants = split(&mut own);
-            lay_over(&mut table, own, &name, &mut faults);
-            overlay(&mut table, variants, choice.variant, &name, &mut faults);
+        let mut texts = vec![Text::file(known, text)];
+        if let Some((origin, text)) = &file {
+            texts.push(Text::file(origin, text));
         }
-        for set in &choice.sets {
-            match parse_set(set) {
-                Ok(own) => lay_over(&mut table, own, &name, &mut faults),
-                Err(fault) => faults.push(fault),
+        let (sets, refused): (Vec<_>, Vec<_>) = choice.sets.iter().map(|set| layers::set(set)).partition(Result::is_ok);
+        texts.extend(sets.into_iter().flatten());
+        let mut faults: Vec<String> = refused.into_iter().filter_map(Result::err).collect();
+        let read = Self::from_texts(known, choice.variant, &texts);
+        match read {
+            Ok(scenario) if faults.is_empty() => Ok(scenario),
+            Ok(_) => Err(ScenarioError::Faults(faults)),
+            Err(SettingsError::Faults { faults: found }) => {
+                faults.extend(found.iter().map(ToString::to_string));
+                Err(ScenarioError::Faults(faults))
             }
+            Err(other) => Err(ScenarioError::Syntax(other)),
         }
-        if !faults.is_empty() {
-            return Err(ScenarioError::Faults(faults));
-        }
-        Self::from_table(name, choice.variant, table, &base)
     }
 
-    /// `base` is the same scenario with nothing of the user's in it.
-    fn from_table(name: String, variant: Variant, table: Table, base: &Table) -> Result<Self, ScenarioError> {
-        let read = |table: &Table| -> Result<(Common, Experiment), toml::de::Error> {
-            Ok((table.clone().try_into()?, table.clone().try_into()?))
-        };
-        let (common, experiment) = read(&table).map_err(|error| {
-            // Serde does not tell the key: each is tried alone.
-            let refused = |(key, value): (&String, &Value)| {
-                let mut alone = base.clone();
-                alone.insert(key.clone(), value.clone());
-                let error = read(&alone).err()?;
-                Some(format!("{key} = {value}: {}", error.to_string().trim()))
-            };
-            let mut faults: Vec<String> = table.iter().filter_map(refused).collect();
-            if faults.is_empty() {
-                faults.push(format!("{name}: {}", error.to_string().trim()));
+    fn from_texts(name: &'static str, variant: Variant, texts: &[Text]) -> Result<Self, SettingsError> {
+        let layers = texts.iter().map(|text| text.layer(variant)).collect();
+        let (common, experiment) = headpin_settings::read(layers, NamedFiles::NotLookedAt, |mut section, sources| {
+            let kind = kind::text(name);
+            let kind = section.key("kind", &kind, name.to_owned(), Presence::Default);
+            if kind != name {
+                sources.refuse_together(&["kind"], format!("accepted is {name:?} here"));
             }
-            ScenarioError::Faults(faults)
+            let common = Common::read_keys(&mut section);
+            let experiment = Experiment::read(name, &mut section);
+            section.finish();
+            experiment.check(&common, sources);
+            (common, experiment)
         })?;
-        let scenario = Self {
-            name,
+        Ok(Self {
+            name: name.to_owned(),
             variant,
             common,
             experiment,
-            table,
-        };
-        let faults = scenario.faults();
-        if faults.is_empty() {
-            Ok(scenario)
-        } else {
-            Err(ScenarioError::Faults(faults))
+            table: texts.iter().flat_map(|text| text.table(variant)).collect(),
+        })
+    }
+}
+
+/// The `kind` that a file names.
+fn kind_of(text: &str) -> Option<String> {
+    let table: Table = text.parse().ok()?;
+    Some(table.get("kind")?.as_str()?.to_owned())
+}
+
+impl Experiment {
+    /// That of the embedded scenario `name`.
+    fn read(name: &str, section: &mut Section<'_>) -> Self {
+        match name {
+            "head" => Self::Head(Traffic::read_keys(section)),
+            "uploads" => Self::Uploads(Traffic::read_keys(section)),
+            "idle" => Self::Idle(Idle::read_keys(section)),
+            "backpressure" => Self::Backpressure(Backpressure::read_keys(section)),
+            _ => Self::Trend(Trend {
+                traffic: Traffic::read_keys(section),
+                bursts: Bursts::read_keys(section),
+            }),
+        }
+    }
+
+    /// What shows only when several numbers are known.
+    fn check(&self, common: &Common, sources: &Sources<'_>) {
+        if let Self::Head(traffic) | Self::Uploads(traffic) | Self::Trend(Trend { traffic, .. }) = self
+            && traffic.duration < common.tick * 10
+        {
+            sources.refuse_together(
+                &["duration", "tick"],
+                "accepted is a duration of ten times the tick or more".to_owned(),
+            );
+        }
+        if let Self::Trend(Trend { bursts, .. }) = self
+            && bursts.burst_lasts >= bursts.burst_every
+        {
+            sources.refuse_together(
+                &["burst_lasts", "burst_every"],
+                "accepted is a burst_lasts shorter than burst_every".to_owned(),
+            );
         }
     }
 }
@@ -264,15 +289,15 @@ mod tests {
         assert_eq!(traffic.tunnel_lifetime, Some(Duration::from_secs(4)));
         for (name, set, says) in [
             ("heads", "a=b", "accepted: head, uploads, idle, backpressure, trend"),
-            ("head", "byterate=1", "did you mean byte_rate?"),
-            ("head", "tunnels=1", "accepted: "),
-            ("head", "byte_rate=fast", "accepted is one such as"),
+            ("head", "byterate=1", "did you mean \"byte_rate\"?"),
+            ("head", "tunnels=1", "known keys here: "),
+            ("head", "byte_rate=fast", "accepted is a size from 1B"),
             (
                 "head",
                 "duration=10",
-                "duration = 10: \"10\" is not a duration: accepted",
+                "--set duration=10: duration = 10: accepted is a duration from",
             ),
-            ("head", "workers=0", "accepted is 1 to 64"),
+            ("head", "workers=0", "accepted is a whole number from 1 to 64"),
             ("head", "tunnel_lifetime=0s", "forever"),
             ("head", "nothing", "accepted is key=value"),
         ] {
@@ -301,7 +326,7 @@ mod tests {
             Scenario::choose(&choice)
                 .unwrap_err()
                 .to_string()
-                .contains("no key \"bytes\"")
+                .contains("own.toml:2: bytes = 3: unknown key")
         );
     }
 }

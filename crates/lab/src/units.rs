@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use headpin::config::{ByteSize, HumanDuration};
+use headpin_settings::{ByteSize, HumanDuration};
 
 /// Units that bytes are written in, largest first.
 const BINARY: [(&str, f64); 3] = [("GiB", 1_073_741_824.0), ("MiB", 1_048_576.0), ("KiB", 1_024.0)];

@@ -33,7 +33,7 @@ fn connections(experiment: &Experiment) -> (u64, &'static str) {
     match experiment {
         Experiment::Head(traffic) | Experiment::Uploads(traffic) => (of_traffic(traffic), "tunnel_rate or duration"),
         Experiment::Trend(trend) => (
-            of_traffic(&trend.traffic) + trend.burst_tunnels as u64,
+            of_traffic(&trend.traffic) + trend.bursts.burst_tunnels as u64,
             "tunnel_rate or burst_tunnels",
         ),
         Experiment::Idle(idle) => (idle.tunnels as u64, "tunnels"),

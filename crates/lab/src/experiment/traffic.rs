@@ -80,8 +80,8 @@ async fn one(lab: &Lab<'_>, traffic: &Traffic, parts: Parts<'_>, policy: HeadPol
     let mut load = Load::new(Clients::new(stage.address, &stage.ca)?);
     if parts.uploads {
         let shape = parts.bursts.map_or(Shape::Steady, |trend| Shape::Bursts {
-            every: trend.burst_every,
-            lasts: trend.burst_lasts,
+            every: trend.bursts.burst_every,
+            lasts: trend.bursts.burst_lasts,
         });
         load.upload(traffic, shape);
     }
@@ -93,9 +93,9 @@ async fn one(lab: &Lab<'_>, traffic: &Traffic, parts: Parts<'_>, policy: HeadPol
     }
     if let Some(trend) = parts.bursts {
         load.burst(
-            trend.burst_tunnels,
-            trend.burst_every,
-            trend.burst_lasts,
+            trend.bursts.burst_tunnels,
+            trend.bursts.burst_every,
+            trend.bursts.burst_lasts,
             traffic.head_bytes,
         );
     }

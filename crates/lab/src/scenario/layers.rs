@@ -1,72 +1,87 @@
-//! A scenario's file, its variants, a file of the user's and single numbers, one over the other: as tables.
+//! The texts that a scenario's numbers come from: its file's own, a variant's, a file of the user's, single numbers.
 
 use std::path::Path;
 
+use headpin_settings::show::quote;
+use headpin_settings::{Layer, Variants};
 use toml::{Table, Value};
 
 use super::{ScenarioError, Variant};
 
 /// Tables of a scenario's file that hold other numbers for the same keys.
-const VARIANTS: [&str; 2] = ["fast", "smoke"];
+const VARIANTS: &[&str] = &["fast", "smoke"];
 
-pub(super) fn read(path: &Path) -> Result<Table, ScenarioError> {
-    let text = std::fs::read_to_string(path).map_err(|source| ScenarioError::Read {
-        path: path.to_owned(),
-        source,
-    })?;
-    parse(&text, &path.display().to_string())
+/// One text, and where it is from.
+#[derive(Debug)]
+pub(super) struct Text {
+    origin: String,
+    text: String,
+    is_file: bool,
 }
 
-pub(super) fn parse(text: &str, from: &str) -> Result<Table, ScenarioError> {
-    text.parse().map_err(|error: toml::de::Error| ScenarioError::Syntax {
-        from: from.to_owned(),
-        why: error.to_string().trim().to_owned(),
+impl Text {
+    /// A scenario's file, called `origin`.
+    pub(super) fn file(origin: &str, text: &str) -> Self {
+        Self {
+            origin: origin.to_owned(),
+            text: text.to_owned(),
+            is_file: true,
+        }
+    }
+
+    /// To be read, over those before it, with the numbers of `variant`.
+    pub(super) fn layer(&self, variant: Variant) -> Layer<'_> {
+        let chosen = VARIANTS.iter().copied().find(|name| *name == variant.name());
+        if self.is_file {
+            Layer::file(Path::new(&self.origin), &self.text).with_variants(Variants { all: VARIANTS, chosen })
+        } else {
+            Layer::option(&self.origin, &self.text)
+        }
+    }
+
+    /// The same, read as TOML.
+    pub(super) fn table(&self, variant: Variant) -> Table {
+        // It was read before, so it is.
+        let mut table: Table = self.text.parse().unwrap_or_default();
+        for name in VARIANTS {
+            if let Some(Value::Table(over)) = table.remove(*name)
+                && *name == variant.name()
+            {
+                table.extend(over);
+            }
+        }
+        table
+    }
+}
+
+pub(super) fn read(path: &Path) -> Result<String, ScenarioError> {
+    std::fs::read_to_string(path).map_err(|source| ScenarioError::Read {
+        path: path.to_owned(),
+        source,
     })
 }
 
 /// `key=value`; a value that is no TOML is a string, so that `--set byte_rate=2MB` needs no quotes.
-pub(super) fn parse_set(set: &str) -> Result<Table, String> {
+pub(super) fn set(set: &str) -> Result<Text, String> {
     let Some((key, value)) = set.split_once('=') else {
         return Err(format!("--set {set}: accepted is key=value, such as byte_rate=2MB"));
     };
     let (key, value) = (key.trim(), value.trim());
-    let parsed = format!("value = {value}").parse::<Table>().ok();
-    let value = parsed
-        .and_then(|mut table| table.remove("value"))
-        .unwrap_or_else(|| Value::String(value.to_owned()));
-    Ok(Table::from_iter([(key.to_owned(), value)]))
+    let as_toml = format!("{key} = {value}");
+    let text = match as_toml.parse::<Table>() {
+        Ok(_) => as_toml,
+        Err(_) => format!("{} = {}", quote_key(key), quote(value)),
+    };
+    Ok(Text {
+        origin: format!("--set {set}"),
+        text,
+        is_file: false,
+    })
 }
 
-/// Takes the variants out of a file's table.
-pub(super) fn split(table: &mut Table) -> Table {
-    let variant = |name: &str| table.remove(name).map(|variant| (name.to_owned(), variant));
-    VARIANTS.map(variant).into_iter().flatten().collect()
-}
-
-pub(super) fn overlay(table: &mut Table, mut variants: Table, variant: Variant, name: &str, faults: &mut Vec<String>) {
-    match variants.remove(variant.name()) {
-        Some(Value::Table(own)) => lay_over(table, own, name, faults),
-        Some(_) => faults.push(format!("[{}] of {name} is no table", variant.name())),
-        None => {}
-    }
-}
-
-pub(super) fn lay_over(table: &mut Table, own: Table, name: &str, faults: &mut Vec<String>) {
-    for (key, value) in own {
-        match table.get_mut(&key) {
-            Some(_) if key == "kind" && value.as_str() != Some(name) => {
-                faults.push(format!("kind = {value}: accepted is {name:?} here"));
-            }
-            Some(known) => *known = value,
-            None => faults.push(unknown(&key, table, name)),
-        }
-    }
-}
-
-fn unknown(key: &str, table: &Table, name: &str) -> String {
-    let meant = meant(key, table.keys().map(String::as_str));
-    let accepted: Vec<&str> = table.keys().map(String::as_str).filter(|key| *key != "kind").collect();
-    format!("{name} has no key {key:?}{meant}; accepted: {}", accepted.join(", "))
+fn quote_key(key: &str) -> String {
+    let is_bare = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+    if is_bare { key.to_owned() } else { quote(key) }
 }
 
 /// The known word that is nearest to what was typed, as a question.

@@ -1,35 +1,126 @@
-//! The numbers of each experiment, and how they are read.
+//! The numbers of each experiment. Every scenario's file gives all of its own.
 
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer};
-use toml::Value;
+use headpin_settings::kind::{self, Kind, LONGEST, SHORTEST, above_zero, count, mapped, or_word, text};
+use headpin_settings::{ByteSize, settings};
 
-use crate::units::{parse_bytes, parse_duration};
+/// How often is looked at least: below, looking is all that is done.
+const SHORTEST_TICK: Duration = Duration::from_millis(10);
 
-/// What every experiment has.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Common {
-    /// One line about it.
-    pub title: String,
-    /// Makes chance repeatable.
-    pub seed: u64,
-    /// Threads of the proxy.
-    pub workers: usize,
-    /// Bytes of a tls slab.
-    #[serde(deserialize_with = "bytes")]
-    pub tls_slab: u64,
-    /// Bytes of a tcp slab.
-    #[serde(deserialize_with = "bytes")]
-    pub tcp_slab: u64,
-    /// How often is looked.
-    #[serde(deserialize_with = "duration")]
-    pub tick: Duration,
+/// A number of bytes from `least`.
+fn bytes(least: usize) -> impl Kind<Value = u64> {
+    let size = kind::size(ByteSize::new(least)..=ByteSize::mib(1 << 20));
+    mapped(size, |size| size.bytes() as u64, |bytes| ByteSize::new(*bytes as usize))
+}
+
+/// A length of time, which may be nothing.
+fn duration() -> impl Kind<Value = Duration> {
+    kind::duration(Duration::ZERO..=LONGEST)
+}
+
+settings! {
+    /// What every experiment has.
+    pub struct Common {
+        /// One line about it.
+        title: String = text("Long-lived tunnels"), required(r#""Long-lived tunnels""#), at_start;
+        /// Makes chance repeatable.
+        seed: u64 = mapped(count(0..=usize::MAX), |seed| seed as u64, |seed| *seed as usize), required("1"), at_start;
+        /// Threads of the proxy.
+        workers: usize = count(1..=64), required("1"), at_start;
+        /// Bytes of a tls slab.
+        tls_slab: u64 = bytes(0), required(r#""10MiB""#), at_start;
+        /// Bytes of a tcp slab.
+        tcp_slab: u64 = bytes(0), required(r#""1MiB""#), at_start;
+        /// How often is looked.
+        tick: Duration = kind::duration(SHORTEST_TICK..=LONGEST), required(r#""500ms""#), at_start;
+    }
+}
+
+settings! {
+    /// Data and tunnels.
+    pub struct Traffic {
+        /// Data before anything is measured.
+        warmup: Duration = duration(), required(r#""5s""#), at_start;
+        /// What is measured.
+        duration: Duration = duration(), required(r#""100s""#), at_start;
+        /// Connections that upload.
+        data_connections: usize = count(1..=100_000), required("4"), at_start;
+        /// Bytes a second that all of them upload.
+        byte_rate: u64 = bytes(1), required(r#""1MB""#), at_start;
+        /// Bytes of one upload.
+        chunk: u64 = bytes(1), required(r#""100kB""#), at_start;
+        /// Tunnels that arrive in a second, on average.
+        tunnel_rate: f64 = above_zero(), required("1.0"), at_start;
+        /// How long a tunnel lives on average; `None` is forever.
+        tunnel_lifetime: Option<Duration> = or_word(kind::duration(SHORTEST..=LONGEST), "forever"),
+            required(r#""forever""#), at_start;
+        /// Bytes of the message that comes with the upgrade request.
+        head_bytes: usize = count(0..=125), required("4"), at_start;
+    }
+}
+
+settings! {
+    /// Idle tunnels and a push.
+    pub struct Idle {
+        /// How many.
+        tunnels: usize = count(1..=1_000_000), required("5000"), at_start;
+        /// New ones in a second at most.
+        tunnel_rate: f64 = above_zero(), required("2000.0"), at_start;
+        /// How long memory is left alone before it is read.
+        settle: Duration = duration(), required(r#""5s""#), at_start;
+        /// Bytes of the message.
+        message: usize = count(1..=65_536), required("100"), at_start;
+    }
+}
+
+settings! {
+    /// Slow readers.
+    pub struct Backpressure {
+        /// How many.
+        readers: u64 = mapped(count(1..=100_000), |count| count as u64, |count| *count as usize), required("10"), at_start;
+        /// Bytes of each download.
+        download: u64 = bytes(1), required(r#""64MiB""#), at_start;
+        /// Bytes a second that each reader takes.
+        read_rate: u64 = bytes(0), required(r#""64KiB""#), at_start;
+        /// The kernel's receive buffer of each.
+        receive_buffer: u64 = bytes(0), required(r#""64KiB""#), at_start;
+        /// Before they come.
+        warmup: Duration = duration(), required(r#""5s""#), at_start;
+        /// How long they read.
+        duration: Duration = duration(), required(r#""30s""#), at_start;
+        /// How long memory is watched after they left.
+        settle: Duration = duration(), required(r#""10s""#), at_start;
+    }
+}
+
+settings! {
+    /// Bursts, and when a detector is sure.
+    pub struct Bursts {
+        /// From one burst to the next.
+        burst_every: Duration = duration(), required(r#""20s""#), at_start;
+        /// Tunnels that come with a burst.
+        burst_tunnels: usize = count(0..=100_000), required("300"), at_start;
+        /// How long they stay, and the data flows.
+        burst_lasts: Duration = duration(), required(r#""6s""#), at_start;
+        /// The trend above which a detector suspects a leak.
+        threshold: f64 = above_zero(), required("0.05"), at_start;
+        /// Samples in a row above it that make it sure.
+        confirm: usize = count(1..=1_000_000), required("10"), at_start;
+    }
+}
+
+/// A bursty load and two detectors.
+#[derive(Clone, Debug)]
+pub struct Trend {
+    /// The load between bursts.
+    pub traffic: Traffic,
+    /// The bursts, and when a detector is sure.
+    pub bursts: Bursts,
 }
 
 /// The experiments, each with its numbers.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[derive(Clone, Debug)]
 pub enum Experiment {
     /// Tunnels arrive while data fills slabs.
     Head(Traffic),
@@ -41,119 +132,4 @@ pub enum Experiment {
     Backpressure(Backpressure),
     /// A bursty load and two detectors.
     Trend(Trend),
-}
-
-/// Data and tunnels.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Traffic {
-    /// Data before anything is measured.
-    #[serde(deserialize_with = "duration")]
-    pub warmup: Duration,
-    /// What is measured.
-    #[serde(deserialize_with = "duration")]
-    pub duration: Duration,
-    /// Connections that upload.
-    pub data_connections: usize,
-    /// Bytes a second that all of them upload.
-    #[serde(deserialize_with = "bytes")]
-    pub byte_rate: u64,
-    /// Bytes of one upload.
-    #[serde(deserialize_with = "bytes")]
-    pub chunk: u64,
-    /// Tunnels that arrive in a second, on average.
-    pub tunnel_rate: f64,
-    /// How long a tunnel lives on average; `None` is forever.
-    #[serde(deserialize_with = "lifetime")]
-    pub tunnel_lifetime: Option<Duration>,
-    /// Bytes of the message that comes with the upgrade request.
-    pub head_bytes: usize,
-}
-
-/// Idle tunnels and a push.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Idle {
-    /// How many.
-    pub tunnels: usize,
-    /// New ones in a second at most.
-    pub tunnel_rate: f64,
-    /// How long memory is left alone before it is read.
-    #[serde(deserialize_with = "duration")]
-    pub settle: Duration,
-    /// Bytes of the message.
-    pub message: usize,
-}
-
-/// Slow readers.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Backpressure {
-    /// How many.
-    pub readers: u64,
-    /// Bytes of each download.
-    #[serde(deserialize_with = "bytes")]
-    pub download: u64,
-    /// Bytes a second that each reader takes.
-    #[serde(deserialize_with = "bytes")]
-    pub read_rate: u64,
-    /// The kernel's receive buffer of each.
-    #[serde(deserialize_with = "bytes")]
-    pub receive_buffer: u64,
-    /// Before they come.
-    #[serde(deserialize_with = "duration")]
-    pub warmup: Duration,
-    /// How long they read.
-    #[serde(deserialize_with = "duration")]
-    pub duration: Duration,
-    /// How long memory is watched after they left.
-    #[serde(deserialize_with = "duration")]
-    pub settle: Duration,
-}
-
-/// Bursts, and when a detector is sure.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Trend {
-    /// The load between bursts.
-    #[serde(flatten)]
-    pub traffic: Traffic,
-    /// From one burst to the next.
-    #[serde(deserialize_with = "duration")]
-    pub burst_every: Duration,
-    /// Tunnels that come with a burst.
-    pub burst_tunnels: usize,
-    /// How long they stay, and the data flows.
-    #[serde(deserialize_with = "duration")]
-    pub burst_lasts: Duration,
-    /// The trend above which a detector suspects a leak.
-    pub threshold: f64,
-    /// Samples in a row above it that make it sure.
-    pub confirm: usize,
-}
-
-/// A value as it is written, whatever its type: what is accepted is told by who reads it.
-fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    Ok(match Value::deserialize(deserializer)? {
-        Value::String(text) => text,
-        other => other.to_string(),
-    })
-}
-
-fn bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    parse_bytes(&text(deserializer)?).map_err(serde::de::Error::custom)
-}
-
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    parse_duration(&text(deserializer)?).map_err(serde::de::Error::custom)
-}
-
-fn lifetime<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    let text = text(deserializer)?;
-    if text == "forever" {
-        return Ok(None);
-    }
-    match parse_duration(&text) {
-        Ok(lifetime) if !lifetime.is_zero() => Ok(Some(lifetime)),
-        Ok(_) => Err(serde::de::Error::custom(
-            "a lifetime of nothing; accepted: 30s, 5m, forever",
-        )),
-        Err(why) => Err(serde::de::Error::custom(why + ", forever")),
-    }
 }

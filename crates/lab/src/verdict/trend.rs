@@ -86,8 +86,8 @@ fn detect(trend: &Trend, samples: impl Iterator<Item = (f64, f64)>) -> Detected 
     let mut detected = Detected { sure: None, alarms: 0 };
     let mut row = 0;
     for (number, (seconds, ratio)) in samples.enumerate() {
-        row = if ratio > trend.threshold { row + 1 } else { 0 };
-        if row == trend.confirm {
+        row = if ratio > trend.bursts.threshold { row + 1 } else { 0 };
+        if row == trend.bursts.confirm {
             detected.alarms += 1;
             detected.sure.get_or_insert((seconds, number + 1));
         }

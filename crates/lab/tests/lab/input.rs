@@ -44,13 +44,13 @@ fn unknown_scenarios_keys_and_values_tell_what_was_meant_and_what_is_accepted() 
         ),
         (
             &["lab", "run", "head", "--set", "byterate=1"],
-            "did you mean byte_rate?",
+            "did you mean \"byte_rate\"?",
         ),
         (
             &["lab", "run", "head", "--set", "byte_rate=fast"],
-            "accepted is one such as",
+            "--set byte_rate=fast: byte_rate = \"fast\": accepted is a size from 1B",
         ),
-        (&["lab", "run", "head", "--set", "byte_rate=0"], "above 0"),
+        (&["lab", "run", "head", "--set", "byte_rate=0"], "a size from 1B"),
         (
             &["lab", "run", "--scenario", "/nowhere.toml"],
             "cannot read /nowhere.toml",

@@ -6,7 +6,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{self, Path};
 
 /// What usually helps to read `path`, in parentheses behind a space; empty where the error says enough.
-pub(crate) fn remedy(path: &Path, error: &io::Error) -> String {
+#[must_use]
+pub fn remedy(path: &Path, error: &io::Error) -> String {
     match error.kind() {
         ErrorKind::NotFound => missing(path).unwrap_or_default(),
         ErrorKind::IsADirectory => {
@@ -20,7 +21,8 @@ pub(crate) fn remedy(path: &Path, error: &io::Error) -> String {
 }
 
 /// The same for writing it.
-pub(crate) fn write_remedy(path: &Path, error: &io::Error) -> String {
+#[must_use]
+pub fn write_remedy(path: &Path, error: &io::Error) -> String {
     match error.kind() {
         ErrorKind::PermissionDenied => denied(path, "write there").unwrap_or_default(),
         ErrorKind::ReadOnlyFilesystem => {

@@ -1,0 +1,61 @@
+//! A JSON Schema (draft 2020-12), for editors that complete and check TOML.
+
+use serde_json::{Map, Value, json};
+
+use crate::{Description, Key, Presence};
+
+/// The schema of a file of `description`.
+#[must_use]
+pub fn schema(title: &str, description: &Description) -> Value {
+    let mut schema = object(description);
+    schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
+    schema["title"] = json!(title);
+    schema
+}
+
+/// A section: its keys, its sections, and nothing else.
+pub(crate) fn object(description: &Description) -> Value {
+    let mut properties = Map::new();
+    let mut required = Vec::new();
+    for key in &description.keys {
+        properties.insert(key.name.to_owned(), property(key));
+        if matches!(key.presence, Presence::Required(_)) {
+            required.push(key.name);
+        }
+    }
+    for (name, section) in &description.sections {
+        let section_schema = object(section);
+        if section_schema.get("required").is_some() {
+            required.push(name);
+        }
+        properties.insert((*name).to_owned(), section_schema);
+    }
+    let mut schema = json!({
+        "type": "object",
+        "description": sentence(&description.about),
+        "properties": properties,
+        "additionalProperties": false,
+    });
+    if !required.is_empty() {
+        schema["required"] = json!(required);
+    }
+    schema
+}
+
+fn property(key: &Key) -> Value {
+    let mut schema = key.schema.clone();
+    schema["description"] = json!(sentence(&key.about));
+    // Defaults are TOML; what of it is JSON as well is what editors can show.
+    let default = key
+        .default
+        .as_ref()
+        .and_then(|default| serde_json::from_str::<Value>(default).ok());
+    if let Some(default) = default {
+        schema["default"] = default;
+    }
+    schema
+}
+
+fn sentence(about: &[&str]) -> String {
+    about.join("\n").replace('`', "")
+}

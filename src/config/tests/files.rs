@@ -1,0 +1,164 @@
+//! Whole files: the shipped ones, what is printed, what cannot be opened.
+
+use std::fs;
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::path::PathBuf;
+
+use headpin_settings::ByteSize;
+
+use crate::config::*;
+
+/// The path of a file in the project's `config/`, and its text.
+fn shipped(name: &str) -> (PathBuf, String) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(name);
+    let text = fs::read_to_string(&path).unwrap();
+    (path, text)
+}
+
+fn parse_shipped(name: &str) -> Config {
+    let (path, text) = shipped(name);
+    Config::parse(&text, &path).unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[test]
+fn the_shipped_file_says_what_the_defaults_are() {
+    let config = parse_shipped("headpin.toml");
+    let (path, _) = shipped("headpin.toml");
+    assert_eq!(
+        config.tls.certificates[0].cert,
+        path.with_file_name("../certs/localhost.pem")
+    );
+    assert_eq!(config.upstream.servers[0].to_string(), "http://127.0.0.1:9001");
+
+    let mut default = Config::default();
+    default.tls.certificates = config.tls.certificates.clone();
+    default.upstream.servers = config.upstream.servers.clone();
+    assert_eq!(config, default);
+}
+
+#[test]
+fn the_short_files_set_the_head_policy_and_nothing_else() {
+    let full = parse_shipped("headpin.toml");
+    for (name, head_policy) in [("copy.toml", HeadPolicy::Copy), ("pin.toml", HeadPolicy::Pin)] {
+        assert_eq!(
+            parse_shipped(name),
+            Config {
+                head_policy,
+                ..full.clone()
+            }
+        );
+    }
+}
+
+#[test]
+fn what_is_printed_reads_back_equal() {
+    for config in [every_key_changed(), parse_shipped("headpin.toml")] {
+        let text = config.to_toml();
+        assert_eq!(
+            Config::parse(&text, Path::new("headpin.toml")).unwrap(),
+            config,
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn loading_tells_of_files_that_cannot_be_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("headpin.toml");
+    let text = "[tls]\ncertificates = [{ cert = 'cert.pem', key = '.' }]\n[upstream]\nservers = ['http://app']\n";
+    fs::write(&path, text).unwrap();
+    let told = Config::load(&path).unwrap_err().to_string();
+    assert_eq!(told.lines().count(), 2, "{told}");
+    assert!(
+        told.contains(":2: tls.certificates[0].cert = 'cert.pem': accepted is a file that can be read"),
+        "{told}"
+    );
+    assert!(told.contains("is not a file"), "{told}");
+
+    fs::write(folder.path().join("cert.pem"), "").unwrap();
+    fs::write(&path, text.replace("'.'", "'cert.pem'")).unwrap();
+    assert_eq!(
+        Config::load(&path).unwrap().tls.certificates[0].key,
+        folder.path().join("cert.pem")
+    );
+}
+
+#[test]
+fn a_file_that_is_not_there_is_told_by_name() {
+    let error = Config::load(Path::new("no/such/headpin.toml")).unwrap_err();
+    let told = error.to_string();
+    assert!(
+        told.starts_with("cannot read no/such/headpin.toml (there is no folder /"),
+        "{told}"
+    );
+    assert!(told.contains("/no/such; "), "{told}");
+    assert!(std::error::Error::source(&error).is_some());
+}
+
+/// No field has its default, so that one that is not printed or not read shows.
+fn every_key_changed() -> Config {
+    let count = |count| NonZeroUsize::new(count).unwrap();
+    let seconds = std::time::Duration::from_secs;
+    Config {
+        head_policy: HeadPolicy::Pin,
+        relay_policy: RelayPolicy::Queue,
+        server: ServerConfig {
+            listen: "[::1]:1".parse().unwrap(),
+            workers: count(1023),
+            max_connections: Some(count(7)),
+            drain_grace: seconds(0),
+            keepalive: None,
+        },
+        tls: TlsConfig {
+            certificates: vec![
+                CertificateFiles {
+                    cert: "/a \"quoted\".pem".into(),
+                    key: "/it's \\ a key".into(),
+                },
+                CertificateFiles {
+                    cert: "/c.pem".into(),
+                    key: "/k.pem".into(),
+                },
+            ],
+            min_version: TlsVersion::V1_3,
+            handshake_timeout: seconds(90),
+        },
+        http: HttpConfig {
+            header_timeout: seconds(1),
+            body_timeout: seconds(2),
+            max_header_bytes: ByteSize::new(10_001),
+            max_requests: count(3),
+            forwarded: ForwardedPolicy::Append,
+        },
+        tunnel: TunnelConfig {
+            idle_timeout: None,
+            relay_buffer: ByteSize::kib(5),
+        },
+        slabs: SlabsConfig {
+            tls_capacity: ByteSize::mib(3),
+            tcp_capacity: ByteSize::mib(4),
+            spares: 0,
+        },
+        upstream: UpstreamConfig {
+            servers: vec!["https://[::1]:2".parse().unwrap(), "http://app".parse().unwrap()],
+            connect_timeout: seconds(3),
+            response_timeout: seconds(4),
+            pool_idle_timeout: seconds(5),
+            pool_max_idle: 0,
+            down_for: seconds(6),
+            ca: Some("/ca.pem".into()),
+        },
+        admin: AdminConfig {
+            listen: "0.0.0.0:2".parse().unwrap(),
+            hosts: vec!["headpin.internal:9900".parse().unwrap()],
+            dump_timeout: seconds(7),
+        },
+        log: LogConfig {
+            format: LogFormat::Json,
+            filter: "a=debug,b".to_owned(),
+            access: false,
+        },
+    }
+}
