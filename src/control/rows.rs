@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use headpin_ledger as ledger;
 use headpin_slab::{HeldHead, SlabPool, SlabSlice};
-use headpin_tls::{Session, SlabStream};
+use headpin_tls::{Server, Session, SlabStream};
 use tokio::net::TcpStream;
 
 use crate::http::IoState;
@@ -137,7 +137,7 @@ fn beyond(sizes: &Sizes, known: usize, claimed: usize, heads: usize) -> usize {
 fn session_bytes(worker: &WorkerContext) -> usize {
     let claimed = ledger::claimed_here(MemoryPart::Tls);
     let mean = claimed / (worker.registry.len() as u64).max(1);
-    usize::try_from(mean).unwrap_or(0).max(size_of::<Session>())
+    usize::try_from(mean).unwrap_or(0).max(size_of::<Session<Server>>())
 }
 
 /// The one place that says how large things are.
@@ -149,7 +149,10 @@ fn sizes(worker: &WorkerContext) -> Sizes {
     let record = size_of::<ConnectionRecord>() + COUNTS;
     let tunnel_record = size_of::<TunnelRecord>() + COUNTS;
     let io = size_of::<IoState>() + COUNTS;
-    let http_task = worker.http_task_bytes.get().saturating_sub(size_of::<Session>());
+    let http_task = worker
+        .http_task_bytes
+        .get()
+        .saturating_sub(size_of::<Session<Server>>());
     Sizes {
         worker: size_of::<WorkerContext>() + COUNTS + worker.tls_buffers.memory(),
         registry: size_of::<Registry>() + COUNTS,

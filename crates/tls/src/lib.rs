@@ -15,13 +15,18 @@ mod outgoing;
 mod pieces;
 mod records;
 mod session;
+mod side;
 mod stream;
 mod traffic;
 mod unbuffered;
 
 pub use acceptor::TlsAcceptor;
 pub use error::HandshakeError;
+pub use outgoing::Outgoing;
+#[doc(hidden)]
+pub use records::Fault;
 pub use session::Session;
+pub use side::{Client, Server, Side};
 pub use stream::{SlabStream, TlsBuffers};
 
 #[cfg(any(test, feature = "fuzzing"))]

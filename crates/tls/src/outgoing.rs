@@ -7,7 +7,7 @@ use std::ops::Deref;
 /// What was written once stays initialized: to fill the room for each record with zeros first would cost nearly what the copy
 /// costs that sealing in place would need.
 #[derive(Debug, Default)]
-pub(crate) struct Outgoing {
+pub struct Outgoing {
     /// As long as this ever was.
     memory: Vec<u8>,
     /// `<= memory.len()`.
@@ -25,7 +25,8 @@ impl Outgoing {
         &mut self.memory[start..self.len]
     }
 
-    pub(super) fn append(&mut self, bytes: &[u8]) {
+    /// Appends `bytes` as they are.
+    pub fn append(&mut self, bytes: &[u8]) {
         self.room(bytes.len()).copy_from_slice(bytes);
     }
 
@@ -40,7 +41,8 @@ impl Outgoing {
         self.len = self.len.min(len);
     }
 
-    pub(super) fn clear(&mut self) {
+    /// Makes it empty; its memory stays.
+    pub fn clear(&mut self) {
         self.len = 0;
     }
 

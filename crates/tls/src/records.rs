@@ -9,11 +9,11 @@ use std::fmt;
 use std::ops::Range;
 
 use rustls::kernel::KernelConnection;
-use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::{AlertDescription, ContentType, Error, HandshakeType, InvalidMessage, PeerMisbehaved};
 
 use super::outgoing::Outgoing;
 use super::pieces::Pieces;
+use super::side::Side;
 use super::traffic::TrafficKeys;
 
 /// Type, version and length of a record.
@@ -39,10 +39,10 @@ const MOST_CANCELS: u8 = 4;
 
 /// Why a connection ends, and what the peer is told about it.
 #[derive(Debug)]
-pub(super) struct Fault {
-    pub(super) error: Error,
+pub struct Fault {
+    pub(crate) error: Error,
     /// `None` in answer to an alert.
-    pub(super) alert: Option<AlertDescription>,
+    pub(crate) alert: Option<AlertDescription>,
 }
 
 /// Where somebody else has told the peer.
@@ -52,7 +52,7 @@ impl From<Error> for Fault {
     }
 }
 
-fn fault(alert: AlertDescription, error: impl Into<Error>) -> Fault {
+pub(crate) fn fault(alert: AlertDescription, error: impl Into<Error>) -> Fault {
     Fault {
         error: error.into(),
         alert: Some(alert),
@@ -92,14 +92,16 @@ pub(super) fn record_len(bytes: &[u8]) -> Option<usize> {
 }
 
 /// Both directions of a connection whose handshake is done.
-pub(super) struct Records {
+pub(super) struct Records<S: Side> {
     /// Makes new keys from old ones.
-    schedule: KernelConnection<ServerConnectionData>,
+    schedule: KernelConnection<S::Data>,
     read: TrafficKeys,
     write: TrafficKeys,
     /// Bytes that have come of a KeyUpdate message: type, length in three bytes, request (RFC 8446 section 4.6.3). Each
     /// is judged when it comes.
     message_len: u8,
+    /// What has come of another message.
+    message: S::Message,
     /// A KeyUpdate of our own has to go before the next data.
     update_due: bool,
     /// So many records more are of one packet.
@@ -109,18 +111,19 @@ pub(super) struct Records {
     cancels: u8,
 }
 
-impl Records {
+impl<S: Side> Records<S> {
     /// Takes over from `connection`, whose handshake is done and which has nothing to say.
     ///
     /// # Errors
     /// When it does not hand out its secrets.
-    pub(super) fn take_over(connection: UnbufferedServerConnection) -> Result<Self, Error> {
-        let (secrets, schedule) = connection.dangerous_into_kernel_connection()?;
+    pub(super) fn take_over(connection: S::Connection) -> Result<Self, Error> {
+        let (secrets, schedule) = S::into_kernel(connection)?;
         Ok(Self {
             schedule,
             read: TrafficKeys::new(secrets.rx)?,
             write: TrafficKeys::new(secrets.tx)?,
             message_len: 0,
+            message: S::Message::default(),
             update_due: false,
             small: 0,
             empty_records: 0,
@@ -149,7 +152,7 @@ impl Records {
             let start = opened.rest;
             opened.rest += len;
             let (typ, content) = self.open(&mut bytes[start..start + len])?;
-            if self.message_len > 0 && typ != ContentType::Handshake {
+            if (self.message_len > 0 || S::is_within(&self.message)) && typ != ContentType::Handshake {
                 let error = PeerMisbehaved::MessageInterleavedWithHandshakeMessage;
                 return Err(fault(AlertDescription::UnexpectedMessage, error));
             }
@@ -203,23 +206,22 @@ impl Records {
         Ok((ContentType::from(inner[end]), end))
     }
 
-    /// The next part of a message. Nothing but a KeyUpdate has a place here: no client certificate was asked for.
+    /// The next part of messages: KeyUpdates, and what else this side takes.
     fn handshake(&mut self, mut part: &[u8]) -> Result<(), Fault> {
         if part.is_empty() {
             return Err(unexpected(ContentType::Handshake));
         }
         while let Some((byte, rest)) = part.split_first() {
+            let is_update = HandshakeType::from(*byte) == HandshakeType::KeyUpdate;
+            if S::is_within(&self.message) || (self.message_len == 0 && !is_update) {
+                let taken = S::take(&mut self.message, &mut self.schedule, part)?;
+                part = &part[taken..];
+                continue;
+            }
             part = rest;
             let at = self.message_len;
             self.message_len += 1;
             match (at, *byte) {
-                (0, typ) if HandshakeType::from(typ) != HandshakeType::KeyUpdate => {
-                    let error = Error::InappropriateHandshakeMessage {
-                        expect_types: vec![HandshakeType::KeyUpdate],
-                        got_type: HandshakeType::from(typ),
-                    };
-                    return Err(fault(AlertDescription::UnexpectedMessage, error));
-                }
                 (1 | 2, byte) if byte != 0 => return Err(no_key_update(AlertDescription::DecodeError)),
                 (3, byte) if byte != 1 => return Err(no_key_update(AlertDescription::DecodeError)),
                 (4, request) => {
@@ -418,7 +420,7 @@ fn count(counter: &mut u8, most: u8, error: PeerMisbehaved) -> Result<(), Fault>
     Ok(())
 }
 
-impl fmt::Debug for Records {
+impl<S: Side> fmt::Debug for Records<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Records")
             .field("read", &self.read)

@@ -7,21 +7,25 @@ use std::{fmt, mem};
 
 use headpin_ledger::{self as ledger, MemoryPart};
 use headpin_slab::Waiting;
-use rustls::server::ServerConnectionData;
+use rustls::client::UnbufferedClientConnection;
+use rustls::pki_types::ServerName;
+use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{EncryptError, WriteTraffic};
-use rustls::{CipherSuite, Error, HandshakeKind, ProtocolVersion, ServerConfig};
+use rustls::{CipherSuite, ClientConfig, Error, HandshakeKind, ProtocolVersion, ServerConfig};
 
 use super::outgoing::Outgoing;
 use super::pieces::Pieces;
 use super::records::{Fault, MAX_PLAINTEXT, Opened, Records};
+use super::side::{Client, Server, Side};
 use super::unbuffered::{RECORD_OVERHEAD, Unbuffered};
 
 /// One TLS connection without buffers: between calls it holds only the ciphertext of a partial record.
-pub struct Session {
-    layer: Layer,
+pub struct Session<S: Side> {
+    layer: Layer<S>,
     /// Ciphertext that is not processed yet, of exactly its size.
     partial: Waiting,
     kind: Option<HandshakeKind>,
+    facts: S::Facts,
     /// The config lets secrets out.
     takes_over: bool,
     peer_closed: bool,
@@ -36,61 +40,98 @@ pub struct Session {
     clippy::large_enum_variant,
     reason = "the large one is the one that lives as long as a tunnel"
 )]
-enum Layer {
+enum Layer<S: Side> {
     /// rustls: while hands are shaken, and in TLS 1.2 for good.
-    Rustls(Box<Unbuffered>),
+    Rustls(Box<Unbuffered<S>>),
     /// In TLS 1.3, from the client's Finished on.
-    Records(Records),
+    Records(Records<S>),
     /// Nobody: rustls did not hand out its secrets.
     Nobody,
 }
 
-impl Session {
-    pub(crate) fn new(config: Arc<ServerConfig>) -> Result<Self, Error> {
-        Ok(Self {
-            takes_over: config.enable_secret_extraction,
-            layer: Layer::Rustls(Box::new(Unbuffered::new(config)?)),
+impl Session<Server> {
+    /// Waits for a client's hello.
+    ///
+    /// # Errors
+    /// What rustls has against `config`.
+    pub fn accept(config: Arc<ServerConfig>) -> Result<Self, Error> {
+        let takes_over = config.enable_secret_extraction;
+        Ok(Self::new(UnbufferedServerConnection::new(config)?, takes_over))
+    }
+}
+
+impl Session<Client> {
+    /// Says hello to the server `name`, in `outgoing`.
+    ///
+    /// # Errors
+    /// What rustls has against `config`.
+    pub fn connect(
+        config: Arc<ClientConfig>,
+        name: ServerName<'static>,
+        outgoing: &mut Outgoing,
+    ) -> Result<Self, Error> {
+        let takes_over = config.enable_secret_extraction;
+        let mut session = Self::new(UnbufferedClientConnection::new(config, name)?, takes_over);
+        if let Layer::Rustls(rustls) = &mut session.layer {
+            rustls.begin(outgoing)?;
+        }
+        Ok(session)
+    }
+}
+
+impl<S: Side> Session<S> {
+    fn new(connection: S::Connection, takes_over: bool) -> Self {
+        Self {
+            layer: Layer::Rustls(Box::new(Unbuffered::new(connection))),
             partial: Waiting::default(),
             kind: None,
+            facts: S::Facts::default(),
+            takes_over,
             peer_closed: false,
             claimed: 0,
             failure: None,
-        })
+        }
+    }
+
+    /// What else of the handshake is known, once it is done.
+    pub fn facts(&self) -> &S::Facts {
+        &self.facts
     }
 
     /// What has to stand in front of newly read bytes in the next call of [`Self::receive`].
-    pub(crate) fn partial(&self) -> &[u8] {
+    pub fn partial(&self) -> &[u8] {
         &self.partial
     }
 
     /// Claims `bytes` more for this session, until it is dropped.
-    pub(crate) fn claim(&mut self, bytes: i64) {
+    pub fn claim(&mut self, bytes: i64) {
         // Far below 2 GiB: a session takes some KiB.
         self.claimed += i32::try_from(bytes).unwrap_or(0);
         ledger::claim(MemoryPart::Tls, bytes);
     }
 
-    pub(crate) fn is_handshaking(&self) -> bool {
+    /// Whether the handshake is not done.
+    pub fn is_handshaking(&self) -> bool {
         matches!(&self.layer, Layer::Rustls(rustls) if rustls.is_handshaking())
     }
 
     /// Whether the peer has sent close_notify.
-    pub(crate) fn is_peer_closed(&self) -> bool {
+    pub fn is_peer_closed(&self) -> bool {
         self.peer_closed
     }
 
     /// What went wrong, if anything did: then the peer has been told, and all that can be done is to close.
-    pub(crate) fn failure(&self) -> Option<&Error> {
+    pub fn failure(&self) -> Option<&Error> {
         self.failure.as_deref()
     }
 
     /// How the handshake was done, once it is.
-    pub(crate) fn kind(&self) -> Option<HandshakeKind> {
+    pub fn kind(&self) -> Option<HandshakeKind> {
         self.kind
     }
 
     /// Version and cipher suite, once they are agreed on.
-    pub(crate) fn agreed(&self) -> Option<(ProtocolVersion, CipherSuite)> {
+    pub fn agreed(&self) -> Option<(ProtocolVersion, CipherSuite)> {
         match &self.layer {
             Layer::Rustls(rustls) => Some((rustls.protocol()?, rustls.suite()?)),
             Layer::Records(records) => Some((records.protocol(), records.suite())),
@@ -98,7 +139,8 @@ impl Session {
         }
     }
 
-    pub(crate) fn protocol(&self) -> Option<ProtocolVersion> {
+    /// The version, once it is agreed on.
+    pub fn protocol(&self) -> Option<ProtocolVersion> {
         match &self.layer {
             Layer::Rustls(rustls) => rustls.protocol(),
             Layer::Records(records) => Some(records.protocol()),
@@ -111,7 +153,7 @@ impl Session {
     ///
     /// The range says where in `ciphertext` the plaintext is now, also that of whole records before one that is at
     /// fault; the error is what is wrong, for good.
-    pub(crate) fn receive(
+    pub fn receive(
         &mut self,
         ciphertext: &mut [u8],
         scratch: &mut Vec<u8>,
@@ -152,6 +194,7 @@ impl Session {
                 return Ok(());
             }
             self.kind = rustls.kind();
+            self.facts = rustls.facts();
             if self.takes_over && rustls.protocol() == Some(ProtocolVersion::TLSv1_3) {
                 self.take_over()?;
             } else {
@@ -190,7 +233,7 @@ impl Session {
     }
 
     /// Appends `plaintext` to `outgoing`, as records.
-    pub(crate) fn encrypt(&mut self, plaintext: &[u8], outgoing: &mut Outgoing) -> Result<(), Error> {
+    pub fn encrypt(&mut self, plaintext: &[u8], outgoing: &mut Outgoing) -> Result<(), Error> {
         self.check()?;
         if let Layer::Records(records) = &mut self.layer {
             let encrypted = records.encrypt(plaintext, outgoing);
@@ -204,7 +247,7 @@ impl Session {
 
     /// As [`Self::encrypt`], of `most` bytes of `slices`; how many of them it took. With TLS 1.2 no more than one slice.
     /// `scratch` is empty, and is so again.
-    pub(crate) fn encrypt_pieces(
+    pub fn encrypt_pieces(
         &mut self,
         slices: &[IoSlice<'_>],
         most: usize,
@@ -224,7 +267,7 @@ impl Session {
     }
 
     /// Appends close_notify to `outgoing`; nothing after a failure, which ends a connection by itself.
-    pub(crate) fn close(&mut self, outgoing: &mut Outgoing) -> Result<(), Error> {
+    pub fn close(&mut self, outgoing: &mut Outgoing) -> Result<(), Error> {
         if self.failure.is_some() {
             return Ok(());
         }
@@ -240,7 +283,7 @@ impl Session {
         &mut self,
         outgoing: &mut Outgoing,
         room: usize,
-        seal: impl FnMut(&mut WriteTraffic<'_, ServerConnectionData>, &mut [u8]) -> Result<usize, EncryptError>,
+        seal: impl FnMut(&mut WriteTraffic<'_, S::Data>, &mut [u8]) -> Result<usize, EncryptError>,
     ) -> Result<(), Error> {
         let Layer::Rustls(rustls) = &mut self.layer else {
             return Err(Error::HandshakeNotComplete);
@@ -268,13 +311,13 @@ impl Session {
     }
 }
 
-impl Drop for Session {
+impl<S: Side> Drop for Session<S> {
     fn drop(&mut self) {
         ledger::claim(MemoryPart::Tls, -i64::from(self.claimed));
     }
 }
 
-impl fmt::Debug for Session {
+impl<S: Side> fmt::Debug for Session<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session")
             .field("partial", &self.partial.len())

@@ -20,6 +20,7 @@ use super::error::HandshakeError;
 use super::outgoing::Outgoing;
 use super::records::{MAX_PLAINTEXT, OVERHEAD};
 use super::session::Session;
+use super::side::Server;
 
 /// Said in clear to a client that speaks HTTP to the TLS port.
 const PLAIN_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\
@@ -75,7 +76,7 @@ impl TlsBuffers {
 #[derive(Debug)]
 pub struct SlabStream<IO> {
     io: IO,
-    session: Session,
+    session: Session<Server>,
     /// Ciphertext that the socket did not take yet.
     blocked: Unsent,
     /// Plaintext that arrived together with the end of the handshake.
@@ -90,7 +91,7 @@ pub struct SlabStream<IO> {
 
 impl<IO: Readable + AsyncWrite + Unpin> SlabStream<IO> {
     /// What of the memory claimed for TLS is inside this struct, and so in the memory of whoever holds it, in bytes.
-    pub const INLINE_BYTES: i64 = size_of::<Session>() as i64;
+    pub const INLINE_BYTES: i64 = size_of::<Session<Server>>() as i64;
 
     /// Performs the handshake within `deadline`. On failure the client is told why, by the alert of TLS or, if it
     /// speaks HTTP, in HTTP.
@@ -106,7 +107,7 @@ impl<IO: Readable + AsyncWrite + Unpin> SlabStream<IO> {
         buffers: Rc<TlsBuffers>,
         deadline: Duration,
     ) -> Result<Self, HandshakeError> {
-        let (session, taken) = ledger::measure(|| Session::new(config));
+        let (session, taken) = ledger::measure(|| Session::accept(config));
         let mut session = session.map_err(HandshakeError::Tls)?;
         session.claim(taken + Self::INLINE_BYTES);
         let mut stream = Self {

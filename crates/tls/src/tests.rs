@@ -5,6 +5,8 @@
 #![cfg_attr(not(test), allow(dead_code, reason = "most of it is for the tests"))]
 
 #[cfg(test)]
+mod client;
+#[cfg(test)]
 mod closing;
 pub(super) mod differential;
 #[cfg(test)]

@@ -1,13 +1,11 @@
 //! rustls without buffers: handshakes, and TLS 1.2 for as long as it lasts.
 
-use std::sync::Arc;
-
-use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus, WriteTraffic};
-use rustls::{CipherSuite, ContentType, Error, HandshakeKind, ProtocolVersion, ServerConfig};
+use rustls::{CipherSuite, ContentType, Error, HandshakeKind, ProtocolVersion};
 
 use super::outgoing::Outgoing;
 use super::records::{HEADER, MAX_CIPHERTEXT, Opened, record_len};
+use super::side::Side;
 
 /// Largest partial record, or handshake message in parts, that is kept: a record is at most 16,640 bytes and its header
 /// (RFC 8446 section 5.2), a ClientHello with post-quantum key shares some KiB. Below the smallest slab.
@@ -20,19 +18,25 @@ pub(super) const RECORD_OVERHEAD: usize = 64;
 const DECODE_ERROR: [u8; 7] = [21, 3, 3, 0, 2, 2, 50];
 
 /// A connection of rustls.
-pub(super) struct Unbuffered {
-    connection: UnbufferedServerConnection,
+pub(super) struct Unbuffered<S: Side> {
+    connection: S::Connection,
     /// How far it has seen whole records of what is not processed yet: those of a handshake message that has not come
     /// whole. It may have moved what is in them, headers included.
     seen: usize,
 }
 
-impl Unbuffered {
-    pub(super) fn new(config: Arc<ServerConfig>) -> Result<Self, Error> {
-        Ok(Self {
-            connection: UnbufferedServerConnection::new(config)?,
-            seen: 0,
-        })
+impl<S: Side> Unbuffered<S> {
+    pub(super) fn new(connection: S::Connection) -> Self {
+        Self { connection, seen: 0 }
+    }
+
+    /// Appends what this side says first to `outgoing`.
+    pub(super) fn begin(&mut self, outgoing: &mut Outgoing) -> Result<(), Error> {
+        self.process(&mut [], &mut Opened::default(), &mut Vec::new(), outgoing)
+    }
+
+    pub(super) fn facts(&self) -> S::Facts {
+        S::facts(&self.connection)
     }
 
     pub(super) fn is_handshaking(&self) -> bool {
@@ -51,7 +55,7 @@ impl Unbuffered {
         self.connection.handshake_kind()
     }
 
-    pub(super) fn into_connection(self) -> UnbufferedServerConnection {
+    pub(super) fn into_connection(self) -> S::Connection {
         self.connection
     }
 
@@ -101,7 +105,7 @@ impl Unbuffered {
     ) -> Result<(), Error> {
         loop {
             let ciphertext = &mut ciphertext[opened.rest..];
-            let UnbufferedStatus { discard, state } = self.connection.process_tls_records(ciphertext);
+            let UnbufferedStatus { discard, state } = S::process(&mut self.connection, ciphertext);
             opened.rest += discard;
             match state? {
                 ConnectionState::ReadTraffic(mut traffic) => {
@@ -124,12 +128,12 @@ impl Unbuffered {
         partial: &mut [u8],
         outgoing: &mut Outgoing,
         room: usize,
-        mut seal: impl FnMut(&mut WriteTraffic<'_, ServerConnectionData>, &mut [u8]) -> Result<usize, EncryptError>,
+        mut seal: impl FnMut(&mut WriteTraffic<'_, S::Data>, &mut [u8]) -> Result<usize, EncryptError>,
     ) -> Result<bool, Error> {
         let mut peer_closed = false;
         loop {
             // The partial record goes in again: rustls keeps places in it while a handshake message is incomplete.
-            let UnbufferedStatus { discard, state } = self.connection.process_tls_records(partial);
+            let UnbufferedStatus { discard, state } = S::process(&mut self.connection, partial);
             debug_assert_eq!(discard, 0, "receive left nothing that can be processed");
             match state? {
                 ConnectionState::EncodeTlsData(data) => encode(data, outgoing)?,
@@ -153,7 +157,7 @@ impl Unbuffered {
         // rustls still knows places in the ciphertext, and would look for them in what it is given here. It does not get
         // that far while it has something to say.
         while self.connection.wants_write() {
-            let UnbufferedStatus { state, .. } = self.connection.process_tls_records(&mut []);
+            let UnbufferedStatus { state, .. } = S::process(&mut self.connection, &mut []);
             let Ok(ConnectionState::EncodeTlsData(data)) = state else {
                 return;
             };

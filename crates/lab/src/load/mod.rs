@@ -30,7 +30,6 @@ mod message;
 mod pace;
 mod plan;
 mod process;
-mod records;
 mod render;
 mod report;
 mod run;

@@ -1,8 +1,8 @@
 //! A connection to the target that holds no buffer while it is idle.
 //!
-//! TLS is rustls's unbuffered API: ciphertext is read into a buffer that all connections of a thread share, and only
-//! what is left over is kept, at its exact size: the ciphertext of a partial record, and the rest of a blocked write.
-//! tokio-rustls keeps a buffer of 4 KiB in each connection, which would be most of what an idle one costs.
+//! TLS is the proxy's own, from the client's side: ciphertext is read into a buffer that all connections of a thread share,
+//! and only what is left over is kept, at its exact size: the ciphertext of a partial record, and the rest of a blocked
+//! write. tokio-rustls keeps a buffer of 4 KiB in each connection, which would be most of what an idle one costs.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -11,20 +11,22 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use headpin_tls::{Client, Outgoing, Session};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, HandshakeKind};
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::fault::Fault;
-use super::records::{Records, Standing};
 
 /// Bytes read at once: four full TLS records.
 const READ_MAX: usize = 64 << 10;
 
 thread_local! {
     static INCOMING: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-    static OUTGOING: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    /// Empty between polls, as is the next.
+    static OUTGOING: RefCell<Outgoing> = RefCell::default();
+    static PLAINTEXT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 /// One connection, plain or TLS.
@@ -33,7 +35,7 @@ pub(super) struct Stream {
     tcp: TcpStream,
     /// What the kernel did not take yet.
     unsent: Vec<u8>,
-    tls: Option<Box<Records>>,
+    tls: Option<Box<Session<Client>>>,
     /// TLS was closed behind the data that was given out last.
     ended: bool,
 }
@@ -67,19 +69,28 @@ impl Stream {
         name: ServerName<'static>,
     ) -> Result<Self, Fault> {
         let mut stream = Self::plain(tcp);
-        stream.tls = Some(Box::new(Records::new(config, name, &mut stream.unsent)?));
+        let session = with_outgoing(|outgoing| {
+            let session = Session::connect(config, name, outgoing);
+            stream.unsent.extend_from_slice(outgoing);
+            session
+        });
+        let session = session.map_err(|error| Fault::Handshake(io::Error::other(error)))?;
+        stream.tls = Some(Box::new(session));
         poll_fn(|cx| stream.poll_handshake(cx)).await?;
         Ok(stream)
     }
 
     /// Whether TLS was resumed; `None` without TLS.
     pub(super) fn handshake_kind(&self) -> Option<HandshakeKind> {
-        self.tls.as_ref()?.handshake_kind()
+        self.tls.as_ref()?.kind()
     }
 
     /// Version, cipher suite and key exchange; `None` without TLS.
     pub(super) fn tls_parameters(&self) -> Option<String> {
-        self.tls.as_ref()?.parameters()
+        let tls = self.tls.as_ref()?;
+        let (version, suite) = tls.agreed()?;
+        let group = tls.facts().map(|group| format!(" {group:?}"));
+        Some(format!("{version:?} {suite:?}{}", group.unwrap_or_default()))
     }
 
     /// Reads once, at most `max` bytes of ciphertext, and gives the plaintext to `sink`.
@@ -114,9 +125,22 @@ impl Stream {
                 return Poll::Ready(sink(&buffer[..read]).map(|()| Received::Some));
             };
             buffer[..kept].copy_from_slice(tls.partial());
-            let standing = tls.receive(&mut buffer[..kept + read], unsent, sink)?;
+            let was_handshaking = tls.is_handshaking();
+            let (plaintext, received) = with_outgoing(|outgoing| {
+                let received =
+                    PLAINTEXT.with_borrow_mut(|scratch| tls.receive(&mut buffer[..kept + read], scratch, outgoing));
+                unsent.extend_from_slice(outgoing);
+                received
+            });
+            if !plaintext.is_empty() {
+                sink(&buffer[plaintext])?;
+            }
+            received.map_err(|error| match was_handshaking {
+                true => Fault::Handshake(io::Error::other(error)),
+                false => Fault::Read(io::Error::other(error)),
+            })?;
             // What came before the end is to be looked at first; the next call tells of it.
-            *ended = standing == Standing::PeerClosed;
+            *ended = tls.is_peer_closed();
             Poll::Ready(Ok(Received::Some))
         })
     }
@@ -142,20 +166,22 @@ impl Stream {
 
     /// Takes all of `plaintext`; what the kernel does not take at once waits for [`Self::poll_ready`].
     pub(super) fn send(&mut self, cx: &mut Context<'_>, plaintext: &[u8]) -> Result<(), Fault> {
-        OUTGOING.with_borrow_mut(|buffer| {
-            buffer.clear();
-            buffer.append(&mut self.unsent);
+        with_outgoing(|outgoing| {
+            outgoing.append(&self.unsent);
+            self.unsent = Vec::new();
             match &mut self.tls {
-                None => buffer.extend_from_slice(plaintext),
-                Some(tls) => tls.encrypt(plaintext, buffer)?,
+                None => outgoing.append(plaintext),
+                Some(tls) => tls
+                    .encrypt(plaintext, outgoing)
+                    .map_err(|error| Fault::Write(io::Error::other(error)))?,
             }
             let mut written = 0;
-            while written < buffer.len() {
-                match Pin::new(&mut self.tcp).poll_write(cx, &buffer[written..]) {
+            while written < outgoing.len() {
+                match Pin::new(&mut self.tcp).poll_write(cx, &outgoing[written..]) {
                     Poll::Ready(Ok(now)) => written += now,
                     Poll::Ready(Err(error)) => return Err(Fault::Write(error)),
                     Poll::Pending => {
-                        self.unsent = Vec::from(&buffer[written..]);
+                        self.unsent = Vec::from(&outgoing[written..]);
                         break;
                     }
                 }
@@ -167,7 +193,11 @@ impl Stream {
     /// Says that nothing more will be sent.
     pub(super) fn finish(&mut self, cx: &mut Context<'_>) -> Result<(), Fault> {
         if let Some(tls) = &mut self.tls {
-            tls.queue_close(&mut self.unsent)?;
+            with_outgoing(|outgoing| {
+                // Not open any more: nothing to close.
+                _ = tls.close(outgoing);
+                self.unsent.extend_from_slice(outgoing);
+            });
         }
         _ = self.poll_ready(cx);
         Ok(())
@@ -184,6 +214,16 @@ impl Stream {
         }
         Poll::Ready(Ok(()))
     }
+}
+
+/// Lets `with` write into the thread's memory for ciphertext, which is empty before and after.
+fn with_outgoing<T>(with: impl FnOnce(&mut Outgoing) -> T) -> T {
+    OUTGOING.with_borrow_mut(|outgoing| {
+        outgoing.clear();
+        let result = with(outgoing);
+        outgoing.clear();
+        result
+    })
 }
 
 fn poll_read(tcp: &mut TcpStream, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {

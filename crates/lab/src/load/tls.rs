@@ -46,6 +46,8 @@ pub(super) fn client_config(trust: &Trust, resume: Resume) -> Result<Arc<ClientC
     };
     let mut config = builder.with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    // For the record layer; they do not leave the process.
+    config.enable_secret_extraction = true;
     config.resumption = match resume {
         Resume::Never => Resumption::disabled(),
         Resume::Tickets => Resumption::in_memory_sessions(SESSIONS_KEPT),

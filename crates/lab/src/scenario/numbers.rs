@@ -10,7 +10,7 @@ const SHORTEST_TICK: Duration = Duration::from_millis(10);
 
 /// A number of bytes from `least`.
 fn bytes(least: usize) -> impl Kind<Value = u64> {
-    let size = kind::size(ByteSize::new(least)..=ByteSize::mib(1 << 20));
+    let size = kind::size(ByteSize::new(least)..=ByteSize::new(usize::MAX));
     mapped(size, |size| size.bytes() as u64, |bytes| ByteSize::new(*bytes as usize))
 }
 
@@ -45,7 +45,7 @@ settings! {
         /// What is measured.
         duration: Duration = duration(), required(r#""100s""#), at_start;
         /// Connections that upload.
-        data_connections: usize = count(1..=100_000), required("4"), at_start;
+        data_connections: usize = count(1..=usize::MAX), required("4"), at_start;
         /// Bytes a second that all of them upload.
         byte_rate: u64 = bytes(1), required(r#""1MB""#), at_start;
         /// Bytes of one upload.
@@ -64,7 +64,7 @@ settings! {
     /// Idle tunnels and a push.
     pub struct Idle {
         /// How many.
-        tunnels: usize = count(1..=1_000_000), required("5000"), at_start;
+        tunnels: usize = count(1..=usize::MAX), required("5000"), at_start;
         /// New ones in a second at most.
         tunnel_rate: f64 = above_zero(), required("2000.0"), at_start;
         /// How long memory is left alone before it is read.
@@ -78,7 +78,7 @@ settings! {
     /// Slow readers.
     pub struct Backpressure {
         /// How many.
-        readers: u64 = mapped(count(1..=100_000), |count| count as u64, |count| *count as usize), required("10"), at_start;
+        readers: u64 = mapped(count(1..=usize::MAX), |count| count as u64, |count| *count as usize), required("10"), at_start;
         /// Bytes of each download.
         download: u64 = bytes(1), required(r#""64MiB""#), at_start;
         /// Bytes a second that each reader takes.
@@ -100,13 +100,13 @@ settings! {
         /// From one burst to the next.
         burst_every: Duration = duration(), required(r#""20s""#), at_start;
         /// Tunnels that come with a burst.
-        burst_tunnels: usize = count(0..=100_000), required("300"), at_start;
+        burst_tunnels: usize = count(0..=usize::MAX), required("300"), at_start;
         /// How long they stay, and the data flows.
         burst_lasts: Duration = duration(), required(r#""6s""#), at_start;
         /// The trend above which a detector suspects a leak.
         threshold: f64 = above_zero(), required("0.05"), at_start;
         /// Samples in a row above it that make it sure.
-        confirm: usize = count(1..=1_000_000), required("10"), at_start;
+        confirm: usize = count(1..=usize::MAX), required("10"), at_start;
     }
 }
 

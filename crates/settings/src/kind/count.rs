@@ -39,11 +39,17 @@ impl Kind for Count {
     }
 
     fn accepted(&self) -> String {
-        format!("a whole number from {} to {}", self.0.start(), self.0.end())
+        match (self.0.start(), self.0.end()) {
+            (least, &usize::MAX) => format!("a whole number of {least} or more"),
+            (least, most) => format!("a whole number from {least} to {most}"),
+        }
     }
 
     fn schema(&self) -> Value {
-        json!({ "type": "integer", "minimum": self.0.start(), "maximum": self.0.end() })
+        match (self.0.start(), self.0.end()) {
+            (least, &usize::MAX) => json!({ "type": "integer", "minimum": least }),
+            (least, most) => json!({ "type": "integer", "minimum": least, "maximum": most }),
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use super::Kind;
 use crate::show::quote_path;
 use crate::{Entry, NamedFiles, remedy};
 
-/// See [`file`].
+/// See [`file()`].
 #[derive(Debug, Clone)]
 pub struct File {
     remedy: Option<fn(&Path) -> Option<String>>,

@@ -40,7 +40,12 @@ impl Kind for Size {
 
     fn accepted(&self) -> String {
         let (least, most) = (self.0.start(), self.0.end());
-        format!(r#"a size from {least} to {most}, such as "64KiB", "10MiB", "1MB", or a number of bytes"#)
+        let to = if most.bytes() == usize::MAX {
+            String::new()
+        } else {
+            format!(" to {most}")
+        };
+        format!(r#"a size from {least}{to}, such as "64KiB", "10MiB", "1MB", or a number of bytes"#)
     }
 
     fn schema(&self) -> Value {

@@ -1,0 +1,163 @@
+//! The two ends of a connection: what rustls has apart for clients and servers.
+
+use std::ops::DerefMut;
+
+use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
+use rustls::kernel::KernelConnection;
+use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
+use rustls::unbuffered::{UnbufferedConnectionCommon, UnbufferedStatus};
+use rustls::{AlertDescription, CommonState, Error, ExtractedSecrets, HandshakeType, InvalidMessage, NamedGroup};
+
+use crate::records::{Fault, fault};
+
+/// One end of a connection.
+pub trait Side: sealed::Sealed + 'static {
+    /// rustls's connection of this side.
+    type Connection: DerefMut<Target = UnbufferedConnectionCommon<Self::Data>>;
+    /// rustls's mark of this side.
+    type Data: 'static;
+    /// What has come of a message that is no KeyUpdate.
+    type Message: Default;
+    /// What of the handshake is kept for whoever asks.
+    type Facts: Default;
+
+    #[doc(hidden)]
+    fn process<'c, 'i>(
+        connection: &'c mut Self::Connection,
+        incoming: &'i mut [u8],
+    ) -> UnbufferedStatus<'c, 'i, Self::Data>;
+
+    #[doc(hidden)]
+    fn into_kernel(connection: Self::Connection) -> Result<(ExtractedSecrets, KernelConnection<Self::Data>), Error>;
+
+    /// Whether a message that is no KeyUpdate has come in part.
+    #[doc(hidden)]
+    fn is_within(message: &Self::Message) -> bool;
+
+    /// Takes the next part, which is not empty, of such a message; how many bytes of it that are.
+    #[doc(hidden)]
+    fn take(
+        message: &mut Self::Message,
+        schedule: &mut KernelConnection<Self::Data>,
+        part: &[u8],
+    ) -> Result<usize, Fault>;
+
+    #[doc(hidden)]
+    fn facts(state: &CommonState) -> Self::Facts;
+}
+
+mod sealed {
+    #[allow(unnameable_types, reason = "only the two sides implement it")]
+    pub trait Sealed {}
+    impl Sealed for super::Server {}
+    impl Sealed for super::Client {}
+}
+
+/// The server's end.
+#[derive(Debug)]
+pub enum Server {}
+
+impl Side for Server {
+    type Connection = UnbufferedServerConnection;
+    type Data = ServerConnectionData;
+    type Message = ();
+    type Facts = ();
+
+    fn process<'c, 'i>(
+        connection: &'c mut Self::Connection,
+        incoming: &'i mut [u8],
+    ) -> UnbufferedStatus<'c, 'i, Self::Data> {
+        connection.process_tls_records(incoming)
+    }
+
+    fn into_kernel(connection: Self::Connection) -> Result<(ExtractedSecrets, KernelConnection<Self::Data>), Error> {
+        connection.dangerous_into_kernel_connection()
+    }
+
+    fn is_within((): &()) -> bool {
+        false
+    }
+
+    /// Nothing but a KeyUpdate has a place here: no client certificate was asked for.
+    fn take((): &mut (), _: &mut KernelConnection<Self::Data>, part: &[u8]) -> Result<usize, Fault> {
+        Err(inappropriate(&[HandshakeType::KeyUpdate], part[0]))
+    }
+
+    fn facts(_: &CommonState) {}
+}
+
+/// The client's end.
+#[derive(Debug)]
+pub enum Client {}
+
+/// The largest NewSessionTicket that is taken: its fields allow for more, and no server sends that.
+const MAX_TICKET: usize = 1 << 16;
+
+impl Side for Client {
+    type Connection = UnbufferedClientConnection;
+    type Data = ClientConnectionData;
+    /// A NewSessionTicket, header and all (RFC 8446 section 4.6.1).
+    type Message = Vec<u8>;
+    /// The key exchange.
+    type Facts = Option<NamedGroup>;
+
+    fn process<'c, 'i>(
+        connection: &'c mut Self::Connection,
+        incoming: &'i mut [u8],
+    ) -> UnbufferedStatus<'c, 'i, Self::Data> {
+        connection.process_tls_records(incoming)
+    }
+
+    fn into_kernel(connection: Self::Connection) -> Result<(ExtractedSecrets, KernelConnection<Self::Data>), Error> {
+        connection.dangerous_into_kernel_connection()
+    }
+
+    fn is_within(message: &Vec<u8>) -> bool {
+        !message.is_empty()
+    }
+
+    fn take(message: &mut Vec<u8>, schedule: &mut KernelConnection<Self::Data>, part: &[u8]) -> Result<usize, Fault> {
+        /// Type, and length in three bytes (RFC 8446 section 4).
+        const HEADER: usize = 4;
+        let typ = *message.first().unwrap_or(&part[0]);
+        if HandshakeType::from(typ) != HandshakeType::NewSessionTicket {
+            let expected = [HandshakeType::KeyUpdate, HandshakeType::NewSessionTicket];
+            return Err(inappropriate(&expected, typ));
+        }
+        let mut taken = 0;
+        let mut fill = |message: &mut Vec<u8>, len: usize| {
+            let missing = len.saturating_sub(message.len()).min(part.len() - taken);
+            message.extend_from_slice(&part[taken..taken + missing]);
+            taken += missing;
+            message.len() >= len
+        };
+        if !fill(message, HEADER) {
+            return Ok(taken);
+        }
+        let len = message[1..HEADER]
+            .iter()
+            .fold(0, |len, byte| len << 8 | usize::from(*byte));
+        if len > MAX_TICKET {
+            let error = InvalidMessage::HandshakePayloadTooLarge;
+            return Err(fault(AlertDescription::DecodeError, error));
+        }
+        if fill(message, HEADER + len) {
+            let ticket = std::mem::take(message);
+            let kept = schedule.handle_new_session_ticket(&ticket[HEADER..]);
+            kept.map_err(|error| fault(AlertDescription::DecodeError, error))?;
+        }
+        Ok(taken)
+    }
+
+    fn facts(state: &CommonState) -> Option<NamedGroup> {
+        state.negotiated_key_exchange_group().map(|group| group.name())
+    }
+}
+
+fn inappropriate(expected: &[HandshakeType], got: u8) -> Fault {
+    let error = Error::InappropriateHandshakeMessage {
+        expect_types: expected.to_vec(),
+        got_type: HandshakeType::from(got),
+    };
+    fault(AlertDescription::UnexpectedMessage, error)
+}
