@@ -48,22 +48,22 @@ pub(super) async fn memory(
     } else {
         None
     };
-    let mut told = told(&state, sockets);
+    let mut report = report(&state, sockets);
     if let Some(Per::Connection) = query.per {
-        let open = told["connections"]["downstream"].as_f64().unwrap_or(0.0);
+        let open = report["connections"]["downstream"].as_f64().unwrap_or(0.0);
         if open < 1.0 {
             return Err(problem(
                 StatusCode::CONFLICT,
                 "no connection is open to divide by; ask without ?per=connection",
             ));
         }
-        divide(&mut told, open, false);
+        divide(&mut report, open, false);
     }
-    Ok(Json(told))
+    Ok(Json(report))
 }
 
 /// The answer, which is also what the live page shows.
-pub(super) fn told(state: &AdminState, sockets: Option<SocketMemory>) -> Value {
+pub(super) fn report(state: &AdminState, sockets: Option<SocketMemory>) -> Value {
     let metrics = &state.metrics;
     let composition = Composition::read(metrics, &state.ledgers);
     let parts: Option<Map<String, Value>> = composition.as_ref().map(|composition| {

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::AdminState;
 use super::problem::problem;
-use crate::observe::snapshot::{Census, DETAILED, Odds, Overhead, Snapshot};
+use crate::observe::snapshot::{Census, DETAILED, Mismatches, Overhead, Snapshot};
 
 pub(super) async fn snapshot(State(state): State<AdminState>) -> Response {
     let turn = match state.dumps.snapshot.turn() {
@@ -47,7 +47,7 @@ pub(super) async fn snapshot(State(state): State<AdminState>) -> Response {
         );
     };
     state.dumps.ids.store(ids.into());
-    report(snapshot.odds());
+    report(snapshot.mismatches());
     tracing::info!(
         connections = open,
         rows_seconds = rows.as_secs_f64(),
@@ -62,12 +62,12 @@ pub(super) async fn snapshot(State(state): State<AdminState>) -> Response {
     turn.respond(&format!("headpin-{seconds}.heapsnapshot"), Box::new(snapshot))
 }
 
-fn report(odds: Odds) {
-    let Odds {
+fn report(mismatches: Mismatches) {
+    let Mismatches {
         unexplained,
         late,
         gone,
-    } = odds;
+    } = mismatches;
     if unexplained > 0 {
         tracing::error!(
             unexplained,

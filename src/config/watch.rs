@@ -1,8 +1,8 @@
-//! Tells when the content of files has changed.
+//! Reports when the content of files has changed.
 //!
 //! What is watched are the *folders* of the files: an editor that writes a new file and renames it over the old one,
 //! and Kubernetes, which swaps the symlink `..data` beside the mounted files, leave a watch on the file itself behind.
-//! A folder tells of much that is not about our files, so every burst of events ends in a look at their content.
+//! A folder has many events that are not about our files, so every burst of events ends in a look at their content.
 //!
 //! Not seen: a folder that is itself replaced, and writing in place to a symlink's target in another folder.
 
@@ -246,7 +246,7 @@ mod tests {
         assert!(!contents.have_changed(), "back with the same content");
         fs::write(&path, "new").unwrap();
         assert!(contents.have_changed());
-        assert!(!contents.have_changed(), "told before");
+        assert!(!contents.have_changed(), "reported before");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What a worker tells of its slabs, connections and tunnels, and how large its objects are.
+//! The rows of a worker's slabs, connections and tunnels, and how large its objects are.
 
 use std::rc::Rc;
 

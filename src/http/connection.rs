@@ -132,10 +132,10 @@ async fn serve_http(
 
     let mut draining = pin!(worker.draining.cancelled());
     let mut patience: Option<Pin<Box<Sleep>>> = None;
-    let mut told = false;
+    let mut shutting_down = false;
     let result = poll_fn(|cx| {
         let polled = connection.poll_without_shutdown(cx);
-        if told || polled.is_ready() || draining.as_mut().poll(cx).is_pending() {
+        if shutting_down || polled.is_ready() || draining.as_mut().poll(cx).is_pending() {
             return polled;
         }
         // hyper would hang up on who has connected and not asked yet: that one gets its first answer.
@@ -143,7 +143,7 @@ async fn serve_http(
         if !exchange.asked.get() && patience.as_mut().poll(cx).is_pending() {
             return polled;
         }
-        told = true;
+        shutting_down = true;
         Pin::new(&mut connection).graceful_shutdown();
         connection.poll_without_shutdown(cx)
     })

@@ -15,7 +15,7 @@ use super::flow::Flow;
 ///
 /// An HTTP library reads through this and, after an upgrade, gives back the bytes it had read too many, in a buffer of
 /// its own. They are the last ones that were delivered here, so the head is the tail of the last slice, plus what of
-/// that slice is not delivered yet. The slice waits in a [`HeadSlot`], which the service tells to keep it for an upgrade
+/// that slice is not delivered yet. The slice waits in a [`HeadSlot`], which keeps it when the service asks for that, for an upgrade
 /// request, in the poll that read it.
 #[derive(Debug)]
 pub struct HeadIo<S> {

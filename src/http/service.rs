@@ -137,7 +137,7 @@ where
     }
 }
 
-/// Tells upgrades and plain requests apart.
+/// Sends upgrades one way and plain requests the other.
 #[derive(Debug, Clone)]
 struct Router {
     exchange: Rc<Exchange>,

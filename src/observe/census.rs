@@ -1,4 +1,4 @@
-//! What a census tells: plain rows, without names, ids or text.
+//! What a census holds: plain rows, without names, ids or text.
 
 use std::net::SocketAddr;
 
@@ -76,7 +76,7 @@ pub struct ConnectionRow {
     pub peer: SocketAddr,
     /// Where it stands.
     pub phase: Phase,
-    /// A tunnel that has been told to close.
+    /// A tunnel with an order to close or to end.
     pub is_closing: bool,
     /// Seconds since it was accepted.
     pub age_seconds: f64,

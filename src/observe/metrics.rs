@@ -387,6 +387,8 @@ impl Drop for GaugeGuard {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering;
+
     use super::*;
 
     #[test]
@@ -394,7 +396,10 @@ mod tests {
         let registry = Registry::new();
         let metrics = Metrics::register(&registry).expect("an empty registry");
         for carved in [40, 2] {
-            metrics.worker().carved(SlabClass::Tls, carved);
+            metrics
+                .worker()
+                .slab_carved(SlabClass::Tls)
+                .store(carved, Ordering::Relaxed);
         }
         let text = prometheus::TextEncoder::new()
             .encode_to_string(&registry.gather())

@@ -38,14 +38,17 @@ pub struct Admitted<S> {
 }
 
 impl<S: SliceRead> SliceRead for Admitted<S> {
+    #[inline]
     fn poll_read_slice(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<io::Result<Option<SlabSlice>>> {
         self.stream.poll_read_slice(cx, most)
     }
 
+    #[inline]
     fn slabs(&self) -> &Rc<WorkerSlabs> {
         self.stream.slabs()
     }
 
+    #[inline]
     fn class(&self) -> SlabClass {
         self.stream.class()
     }

@@ -6,7 +6,7 @@ use std::task::{Context, Waker};
 
 use crate::observe::labels::CloseReason;
 
-/// What a tunnel is told to do.
+/// What a tunnel must do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
     /// Send Close 1001 to both sides at the next frame boundary, and end when they have answered.

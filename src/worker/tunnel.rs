@@ -52,7 +52,7 @@ pub struct TunnelRecord {
     pub active: Cell<u32>,
     /// All that it holds but its TLS session and what waits.
     claim: Claim,
-    /// What it is told to do.
+    /// The orders to its task.
     pub mailbox: Mailbox,
 }
 

@@ -20,7 +20,7 @@ pub enum SettingsError {
         /// What the operating system says.
         source: io::Error,
     },
-    /// A text is not TOML, so that its keys cannot be told apart.
+    /// A text is not TOML, so that its keys are not known.
     #[error("{origin}: {message}")]
     Syntax {
         /// The file and the line of the first place that is not TOML, from 1; or the option.

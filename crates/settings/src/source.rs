@@ -31,7 +31,7 @@ pub struct Layer<'t> {
     pub text: &'t str,
     /// What a fault in it begins with: a file's path, or the option that it comes from.
     pub origin: String,
-    /// Whether a fault tells the line: not for an option.
+    /// Whether a fault names the line: not for an option.
     pub has_lines: bool,
     /// Where relative paths in it start.
     pub folder: &'t Path,

@@ -1,6 +1,8 @@
 //! A meter for tests, which keeps sums.
 
 use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use headpin_labels::Label as _;
 
@@ -10,7 +12,7 @@ use crate::{Meter, SlabClass};
 #[derive(Debug, Default)]
 pub struct ClassCounts {
     /// Bytes carved.
-    pub carved_bytes: Cell<u64>,
+    pub carved_bytes: Arc<AtomicU64>,
     /// Slabs' worths of bytes carved.
     pub turnovers: Cell<u64>,
     /// Slabs allocated.
@@ -52,8 +54,8 @@ impl Counts {
 }
 
 impl Meter for Counts {
-    fn carved(&self, class: SlabClass, bytes: usize) {
-        self.of(class).carved_bytes.update(|sum| sum + bytes as u64);
+    fn carved(&self, class: SlabClass) -> Arc<AtomicU64> {
+        Arc::clone(&self.of(class).carved_bytes)
     }
 
     fn turned_over(&self, class: SlabClass) {

@@ -4,6 +4,7 @@
 #[macro_export]
 macro_rules! forward_async_write {
     ($field:ident) => {
+        #[inline]
         fn poll_write(
             mut self: ::std::pin::Pin<&mut Self>,
             cx: &mut ::std::task::Context<'_>,
@@ -12,6 +13,7 @@ macro_rules! forward_async_write {
             ::std::pin::Pin::new(&mut self.$field).poll_write(cx, bytes)
         }
 
+        #[inline]
         fn poll_write_vectored(
             mut self: ::std::pin::Pin<&mut Self>,
             cx: &mut ::std::task::Context<'_>,
@@ -20,10 +22,12 @@ macro_rules! forward_async_write {
             ::std::pin::Pin::new(&mut self.$field).poll_write_vectored(cx, slices)
         }
 
+        #[inline]
         fn is_write_vectored(&self) -> bool {
             self.$field.is_write_vectored()
         }
 
+        #[inline]
         fn poll_flush(
             mut self: ::std::pin::Pin<&mut Self>,
             cx: &mut ::std::task::Context<'_>,
@@ -31,6 +35,7 @@ macro_rules! forward_async_write {
             ::std::pin::Pin::new(&mut self.$field).poll_flush(cx)
         }
 
+        #[inline]
         fn poll_shutdown(
             mut self: ::std::pin::Pin<&mut Self>,
             cx: &mut ::std::task::Context<'_>,

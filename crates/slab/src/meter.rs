@@ -1,16 +1,18 @@
 //! Counting what happens to slabs, for whoever shows it.
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use crate::SlabClass;
 
-/// Is told what happens to the slabs of one worker, on that worker's thread.
+/// Counts what happens to the slabs of one worker, on that worker's thread.
 ///
-/// [`Meter::carved`] is called with every read; all others when a slab, a head or a remembered slice comes or goes. `()` counts
-/// nothing.
+/// Its methods are called when a slab, a head or a remembered slice comes or goes. `()` shows nothing.
 pub trait Meter: fmt::Debug {
-    /// `bytes` were carved.
-    fn carved(&self, class: SlabClass, bytes: usize);
+    /// The counter of the bytes that are carved. A pool is the only writer of its own, so that counting a read takes no call
+    /// and no locked instruction.
+    fn carved(&self, class: SlabClass) -> Arc<AtomicU64>;
 
     /// One slab's worth of bytes has been carved.
     fn turned_over(&self, class: SlabClass);
@@ -32,7 +34,10 @@ pub trait Meter: fmt::Debug {
 }
 
 impl Meter for () {
-    fn carved(&self, _: SlabClass, _: usize) {}
+    fn carved(&self, _: SlabClass) -> Arc<AtomicU64> {
+        Arc::default()
+    }
+
     fn turned_over(&self, _: SlabClass) {}
     fn allocated(&self, _: SlabClass, _: usize) {}
     fn freed(&self, _: SlabClass, _: usize) {}

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::ops::Range;
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::buf::Limit;
 use bytes::{Buf, BufMut, BytesMut};
@@ -43,8 +45,8 @@ pub struct SlabPool {
     /// For the census only; an entry whose slab is gone is swept out at the next retirement.
     retired: Vec<Weak<Slab>>,
     next_serial: u64,
-    /// Bytes carved by this pool.
-    carved: u64,
+    /// Bytes carved; this is the only writer.
+    carved: Arc<AtomicU64>,
     /// Bytes carved since the last turnover, below the capacity.
     since_turnover: usize,
     /// Sweeps in a row that found nothing carved since the one before, and what was carved until then.
@@ -63,11 +65,11 @@ impl SlabPool {
             capacity,
         } = settings;
         Self {
+            carved: meter.carved(class),
             shared: Rc::new(PoolShared::new(class, worker, capacity, meter)),
             current: None,
             retired: Vec::new(),
             next_serial: 0,
-            carved: 0,
             since_turnover: 0,
             quiet: 0,
             swept_at: 0,
@@ -152,12 +154,9 @@ impl SlabPool {
     /// `rewinds`: a read begins at the front again, as under `copy`. Then what was written far behind the front is of no
     /// use, quiet or not.
     pub fn sweep(&mut self, rewinds: bool) {
-        self.quiet = if self.carved == self.swept_at {
-            self.quiet + 1
-        } else {
-            0
-        };
-        self.swept_at = self.carved;
+        let carved = self.carved.load(Ordering::Relaxed);
+        self.quiet = if carved == self.swept_at { self.quiet + 1 } else { 0 };
+        self.swept_at = carved;
         let is_quiet = self.quiet >= QUIET_SWEEPS;
         if is_quiet {
             self.shared.free_spares();
@@ -190,8 +189,8 @@ impl SlabPool {
     }
 
     fn count(&mut self, carved: usize) {
-        self.carved += carved as u64;
-        self.shared.carved(carved);
+        let sum = self.carved.load(Ordering::Relaxed) + carved as u64;
+        self.carved.store(sum, Ordering::Relaxed);
         self.since_turnover += carved;
         if self.since_turnover >= self.shared.capacity {
             self.since_turnover -= self.shared.capacity;

@@ -70,11 +70,6 @@ impl PoolShared {
         self.meter.used_changed(self.class, by);
     }
 
-    #[inline]
-    pub(super) fn carved(&self, bytes: usize) {
-        self.meter.carved(self.class, bytes);
-    }
-
     pub(super) fn turned_over(&self) {
         self.meter.turned_over(self.class);
     }

@@ -105,9 +105,11 @@ impl<S: Side> Session<S> {
 
     /// Claims `bytes` more for this session, until it is dropped.
     pub fn claim(&mut self, bytes: i64) {
-        // Far below 2 GiB: a session takes some KiB.
-        self.claimed += i32::try_from(bytes).unwrap_or(0);
-        ledger::claim(MemoryPart::Tls, bytes);
+        // Far below 2 GiB: a session takes some KiB. If it is not, the claim stays at its bound.
+        let sum = i64::from(self.claimed).saturating_add(bytes);
+        let claimed = sum.clamp(i32::MIN.into(), i32::MAX.into()) as i32;
+        let before = std::mem::replace(&mut self.claimed, claimed);
+        ledger::claim(MemoryPart::Tls, i64::from(claimed) - i64::from(before));
     }
 
     /// Whether the handshake is not done.

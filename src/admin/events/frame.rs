@@ -21,7 +21,7 @@ use crate::observe::labels::HeadPolicy;
 /// How long a client of `EventSource` waits before it connects again, in milliseconds.
 const RETRY_MS: u32 = 1000;
 
-/// What each frame tells in full.
+/// What each frame has in full.
 #[derive(Debug, Serialize)]
 pub(super) struct Figures {
     unix_seconds: f64,
@@ -53,7 +53,7 @@ impl Figures {
                 LifePhase::Ending | LifePhase::Ended => "ending",
             },
             head_policy: state.policy.get().await,
-            memory: memory::told(state, None),
+            memory: memory::report(state, None),
             pinned_slabs: pinned().count(),
             pinned_bytes: pinned().map(|slab| slab.capacity_bytes).sum(),
             pinning_head_bytes: pinned().map(|slab| slab.head_bytes).sum(),

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! workers ──census, once a second──► Picture ──one frame──► viewer's queue ──► connection
-//!                                    (what was told)   └──► viewer's queue ──► connection
+//!                                    (what was sent)   └──► viewer's queue ──► connection
 //! ```
 //!
 //! One producer serves all viewers, and asks workers only while there is one. Each second it sends one `picture` event:

@@ -1,4 +1,4 @@
-//! What viewers have been told of slabs and connections, and what has changed since.
+//! What viewers know of slabs and connections, and what has changed since.
 
 use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Unbounded};
@@ -7,7 +7,7 @@ use headpin_slab::{SlabId, SlabReport};
 
 use crate::observe::census::{ConnectionRow, WorkerRows};
 
-/// Connections of which only the traffic has changed that a frame tells of, at most, taken in turn: what bounds the
+/// The maximum of connections in a frame of which only the traffic has changed; they take turns. It bounds the
 /// bytes per second when all of them talk.
 const MOVED_PER_FRAME: usize = 1000;
 
@@ -22,7 +22,7 @@ pub(super) struct Picture {
     turn: u64,
 }
 
-/// Of which slabs and connections a viewer has to be told.
+/// Which slabs and connections go into a frame.
 #[derive(Debug)]
 pub(super) struct Changes {
     /// All that there is, not the difference.
@@ -74,7 +74,7 @@ impl Picture {
         }
     }
 
-    /// Whose traffic is to be told. The others keep the traffic that viewers know, so that it is told later.
+    /// Whose traffic goes into the frame. The others keep the traffic that viewers know, so that it goes into a later one.
     fn moved_in_turn(&mut self, now: &mut BTreeMap<u64, ConnectionRow>) -> Vec<u64> {
         let has_moved = |(id, new): &(&u64, &ConnectionRow)| {
             let old = self.connections.get(id);
@@ -118,7 +118,7 @@ fn is_same_connection(old: &ConnectionRow, new: &ConnectionRow) -> bool {
     old.phase == new.phase && old.path == new.path && old.heads().eq(new.heads()) && old.last_slice == new.last_slice
 }
 
-/// Viewers are not told of the new traffic yet.
+/// The new traffic goes into a later frame.
 fn keep_traffic(old: &ConnectionRow, new: &mut ConnectionRow) {
     new.relayed = old.relayed;
 }
@@ -170,36 +170,36 @@ mod tests {
     #[test]
     fn only_what_has_changed_is_told() {
         let mut picture = Picture::default();
-        let told = picture.look(census([connection(1, 0), connection(2, 0)]));
-        assert_eq!((told.connections, told.moved), (vec![1, 2], vec![]));
-        let told = picture.look(census([connection(1, 0), connection(2, 5)]));
-        assert_eq!((told.connections, told.moved), (vec![], vec![2]));
+        let sent = picture.look(census([connection(1, 0), connection(2, 0)]));
+        assert_eq!((sent.connections, sent.moved), (vec![1, 2], vec![]));
+        let sent = picture.look(census([connection(1, 0), connection(2, 5)]));
+        assert_eq!((sent.connections, sent.moved), (vec![], vec![2]));
         let upgraded = ConnectionRow {
             phase: Phase::Http,
             ..connection(2, 6)
         };
-        let told = picture.look(census([upgraded, connection(3, 0)]));
-        assert_eq!((told.connections, told.moved), (vec![2, 3], vec![]));
-        assert_eq!(told.connections_gone, [1]);
+        let sent = picture.look(census([upgraded, connection(3, 0)]));
+        assert_eq!((sent.connections, sent.moved), (vec![2, 3], vec![]));
+        assert_eq!(sent.connections_gone, [1]);
         assert_eq!(picture.whole().connections, [2, 3]);
     }
 
-    /// However many talk, each is told in its turn, and none is forgotten.
+    /// However many talk, each has its turn, and none is forgotten.
     #[test]
     fn traffic_of_very_many_is_told_in_turn() {
         let many = 2 * MOVED_PER_FRAME as u64 + 1;
         let mut picture = Picture::default();
         picture.look(census((0..many).map(|id| connection(id, 0))));
-        let mut told = Vec::new();
+        let mut sent = Vec::new();
         for frame in 1..=3 {
             let changes = picture.look(census((0..many).map(|id| connection(id, frame))));
             assert_eq!(changes.moved.len(), MOVED_PER_FRAME);
-            told.extend(changes.moved);
+            sent.extend(changes.moved);
         }
-        told.sort_unstable();
-        told.dedup();
-        assert_eq!(told.len() as u64, many);
-        // The traffic has ended; what is not yet told still is.
+        sent.sort_unstable();
+        sent.dedup();
+        assert_eq!(sent.len() as u64, many);
+        // The traffic has ended; what has not been sent yet still is.
         let rest = picture.look(census((0..many).map(|id| connection(id, 3)))).moved.len();
         assert_eq!(rest, MOVED_PER_FRAME);
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::config::{Config, ConfigError, Fault};
 
-fn told(text: &str) -> String {
+fn message_of(text: &str) -> String {
     Config::parse(text, Path::new("config/headpin.toml"))
         .unwrap_err()
         .to_string()
@@ -24,7 +24,7 @@ servers = ["http://a", "http://a:80", "ftp://b"]
 certificates = [{ cert = "c", key = "k" }]
 "#;
     assert_eq!(
-        told(text),
+        message_of(text),
         r#"config/headpin.toml:3: http.max_requests = -5: accepted is a whole number from 1 to 1073741824
 config/headpin.toml:4: http.header_timeout = "10 bananas": accepted is a duration from 1ms to 365d, such as "500ms", "10s", "5m", "1h"
 config/headpin.toml:6: server.listen = 8443: accepted is an IP address and port such as "127.0.0.1:8443" or "[::1]:8443"
@@ -42,12 +42,15 @@ fn what_is_not_toml_is_told_with_line_and_remedy() {
         ("[http\n", 1),
         ("\n\na b\n", 3),
     ] {
-        let told = told(text);
-        assert!(told.starts_with(&format!("config/headpin.toml:{line}: ")), "{told}");
-        assert!(told.ends_with(remedy) && !told.contains('\n'), "{told}");
+        let message = message_of(text);
+        assert!(
+            message.starts_with(&format!("config/headpin.toml:{line}: ")),
+            "{message}"
+        );
+        assert!(message.ends_with(remedy) && !message.contains('\n'), "{message}");
     }
     assert_eq!(
-        told("[log]\naccess = true\naccess = false\n"),
+        message_of("[log]\naccess = true\naccess = false\n"),
         "config/headpin.toml:3: duplicate key; keep one of the two"
     );
 }
@@ -83,9 +86,9 @@ fn an_unknown_key_is_told_with_the_nearest_known_one() {
 
 #[test]
 fn an_unknown_section_is_told_without_its_content() {
-    let told = fault_in_tunnel("[htpp]\nheader_timeout = \"1s\"");
+    let message = fault_in_tunnel("[htpp]\nheader_timeout = \"1s\"");
     assert_eq!(
-        told,
+        message,
         "config/headpin.toml:6: htpp: unknown key; did you mean \"http\"? known keys here: head_policy, relay_policy, server, tls, http, tunnel, \
          slabs, upstream, admin, log"
     );
@@ -93,12 +96,12 @@ fn an_unknown_section_is_told_without_its_content() {
 
 #[test]
 fn what_is_missing_is_told_with_its_section_and_an_example() {
-    let told: Vec<_> = faults_of("# nothing\n[upstream]\n")
+    let message: Vec<_> = faults_of("# nothing\n[upstream]\n")
         .iter()
         .map(ToString::to_string)
         .collect();
     assert_eq!(
-        told,
+        message,
         [
             "config/headpin.toml:2: tls.certificates: missing; add to [tls], for example: \
              certificates = [{ cert = \"../certs/localhost.pem\", key = \"../certs/localhost-key.pem\" }]",
@@ -111,7 +114,7 @@ fn what_is_missing_is_told_with_its_section_and_an_example() {
 fn faults_in_items_carry_the_index_and_the_line_of_the_item() {
     let text = "[tls]\ncertificates = [\n  { cert = 'a', key = 'b' },\n  { cert = 'a', kye = 'b' },\n  'a.pem',\n]\n\
                 [upstream]\nservers = []\n";
-    let told: Vec<_> = faults_of(text)
+    let message: Vec<_> = faults_of(text)
         .iter()
         .map(|fault| (fault.line, fault.key.clone()))
         .collect();
@@ -121,7 +124,7 @@ fn faults_in_items_carry_the_index_and_the_line_of_the_item() {
         (5, "tls.certificates[2]"),
         (8, "upstream.servers"),
     ];
-    assert_eq!(told, expected.map(|(line, key)| (Some(line), key.to_owned())));
+    assert_eq!(message, expected.map(|(line, key)| (Some(line), key.to_owned())));
 }
 
 #[test]

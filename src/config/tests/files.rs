@@ -69,13 +69,13 @@ fn loading_tells_of_files_that_cannot_be_opened() {
     let path = folder.path().join("headpin.toml");
     let text = "[tls]\ncertificates = [{ cert = 'cert.pem', key = '.' }]\n[upstream]\nservers = ['http://app']\n";
     fs::write(&path, text).unwrap();
-    let told = Config::load(&path).unwrap_err().to_string();
-    assert_eq!(told.lines().count(), 2, "{told}");
+    let message = Config::load(&path).unwrap_err().to_string();
+    assert_eq!(message.lines().count(), 2, "{message}");
     assert!(
-        told.contains(":2: tls.certificates[0].cert = 'cert.pem': accepted is a file that can be read"),
-        "{told}"
+        message.contains(":2: tls.certificates[0].cert = 'cert.pem': accepted is a file that can be read"),
+        "{message}"
     );
-    assert!(told.contains("is not a file"), "{told}");
+    assert!(message.contains("is not a file"), "{message}");
 
     fs::write(folder.path().join("cert.pem"), "").unwrap();
     fs::write(&path, text.replace("'.'", "'cert.pem'")).unwrap();
@@ -88,12 +88,12 @@ fn loading_tells_of_files_that_cannot_be_opened() {
 #[test]
 fn a_file_that_is_not_there_is_told_by_name() {
     let error = Config::load(Path::new("no/such/headpin.toml")).unwrap_err();
-    let told = error.to_string();
+    let message = error.to_string();
     assert!(
-        told.starts_with("cannot read no/such/headpin.toml (there is no folder /"),
-        "{told}"
+        message.starts_with("cannot read no/such/headpin.toml (there is no folder /"),
+        "{message}"
     );
-    assert!(told.contains("/no/such; "), "{told}");
+    assert!(message.contains("/no/such; "), "{message}");
     assert!(std::error::Error::source(&error).is_some());
 }
 

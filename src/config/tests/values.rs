@@ -100,7 +100,7 @@ fn every_refused_value_is_told_with_what_is_accepted() {
         ),
     ];
     for (line, accepted) in cases {
-        let told = parse(line).expect_err(line).to_string();
-        assert_eq!(told, format!("headpin.toml:3: {line}: accepted is {accepted}"));
+        let message = parse(line).expect_err(line).to_string();
+        assert_eq!(message, format!("headpin.toml:3: {line}: accepted is {accepted}"));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use headpin_slab::Meter;
 
@@ -24,8 +25,8 @@ impl SlabMeter {
 }
 
 impl Meter for SlabMeter {
-    fn carved(&self, class: SlabClass, bytes: usize) {
-        self.counters.carved(class, bytes as u64);
+    fn carved(&self, class: SlabClass) -> Arc<AtomicU64> {
+        self.counters.slab_carved(class)
     }
 
     fn turned_over(&self, class: SlabClass) {

@@ -34,9 +34,10 @@ impl CounterWriter {
         self.counters.tunnel_messages[direction].add(messages);
     }
 
-    /// Bytes carved from a slab.
-    pub fn carved(&self, class: SlabClass, bytes: u64) {
-        self.counters.slab_carved_bytes[class].add(bytes);
+    /// The counter of bytes carved from slabs, for the one pool of `class` that writes it.
+    #[must_use]
+    pub fn slab_carved(&self, class: SlabClass) -> Arc<AtomicU64> {
+        Arc::clone(&self.counters.slab_carved_bytes[class])
     }
 
     /// One slab's worth of bytes has been carved.
@@ -52,7 +53,8 @@ struct WorkerCounters {
     tunnel_frames: Labelled<Direction, Tally>,
     /// Final data frames.
     tunnel_messages: Labelled<Direction, Tally>,
-    slab_carved_bytes: Labelled<SlabClass, Tally>,
+    /// Written by the pools.
+    slab_carved_bytes: Labelled<SlabClass, Arc<AtomicU64>>,
     slab_turnovers: Labelled<SlabClass, Tally>,
 }
 
@@ -62,7 +64,7 @@ impl WorkerCounters {
             tunnel_bytes: tallies(),
             tunnel_frames: tallies(),
             tunnel_messages: tallies(),
-            slab_carved_bytes: tallies(),
+            slab_carved_bytes: Labelled::new(|_| Arc::default()),
             slab_turnovers: tallies(),
         }
     }
@@ -116,12 +118,12 @@ impl WorkerSum {
     fn family<L: Label>(
         &self,
         (name, help, label): (&str, &str, &str),
-        tally: impl Fn(&WorkerCounters) -> &Labelled<L, Tally>,
+        count: impl Fn(&WorkerCounters, L) -> u64,
     ) -> Vec<MetricFamily> {
         let sums = IntCounterVec::new(Opts::new(name, help), &[label]).expect("the name is valid");
         let workers = self.lock();
         for value in L::VARIANTS {
-            let sum = workers.iter().map(|worker| tally(worker)[*value].get()).sum();
+            let sum = workers.iter().map(|worker| count(worker, *value)).sum();
             sums.with_label_values(&[value.text()]).inc_by(sum);
         }
         sums.collect()
@@ -157,11 +159,19 @@ impl Collector for WorkerSum {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let mut families = self.family(TUNNEL_BYTES, |worker| &worker.tunnel_bytes);
-        families.extend(self.family(TUNNEL_FRAMES, |worker| &worker.tunnel_frames));
-        families.extend(self.family(TUNNEL_MESSAGES, |worker| &worker.tunnel_messages));
-        families.extend(self.family(CARVED, |worker| &worker.slab_carved_bytes));
-        families.extend(self.family(TURNOVERS, |worker| &worker.slab_turnovers));
+        let mut families = self.family(TUNNEL_BYTES, |worker, label: Direction| {
+            worker.tunnel_bytes[label].get()
+        });
+        families.extend(self.family(TUNNEL_FRAMES, |worker, label: Direction| {
+            worker.tunnel_frames[label].get()
+        }));
+        families.extend(self.family(TUNNEL_MESSAGES, |worker, label: Direction| {
+            worker.tunnel_messages[label].get()
+        }));
+        families.extend(self.family(CARVED, |worker, class: SlabClass| {
+            worker.slab_carved_bytes[class].load(Ordering::Relaxed)
+        }));
+        families.extend(self.family(TURNOVERS, |worker, label: SlabClass| worker.slab_turnovers[label].get()));
         families
     }
 }

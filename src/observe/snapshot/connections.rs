@@ -114,7 +114,7 @@ impl Builder<'_> {
         slabs: &mut Slabs,
     ) {
         if !slabs.contains_key(&head.slice.slab) {
-            self.odds.gone += 1;
+            self.mismatches.gone += 1;
             return;
         }
         let node = self.place(of, EdgeKind::Property, edge, NodeKind::Object, "Head", id, sizes.head);
@@ -127,7 +127,7 @@ impl Builder<'_> {
 
     fn slice(&mut self, of: NodeIndex, edge: &str, place: SlicePlace, id: u32, sizes: &Sizes, slabs: &mut Slabs) {
         let Some(slab) = slabs.get_mut(&place.slab) else {
-            self.odds.gone += 1;
+            self.mismatches.gone += 1;
             return;
         };
         slab.explained = true;

@@ -6,9 +6,9 @@
 //!             sizes       sorted    it is kept
 //! ```
 //!
-//! A worker tells rows ([`WorkerRows`](super::census::WorkerRows)) between two polls; everything else is done elsewhere. The counts stand first in the
+//! A worker lists rows ([`WorkerRows`](super::census::WorkerRows)) between two polls; everything else is done elsewhere. The counts stand first in the
 //! file, so the graph is complete before the first byte is written; it takes some 350 bytes a connection, 1,200 with
-//! properties, until it is dropped, and the text is never in memory as a whole. `docs/heapsnapshot.md` tells the graph, the
+//! properties, until it is dropped, and the text is never in memory as a whole. `docs/heapsnapshot.md` explains the graph, the
 //! format and its traps.
 
 mod connections;
@@ -24,7 +24,7 @@ mod tests;
 use write::Text;
 
 pub use ids::Ids;
-pub use model::{Census, DETAILED, Odds};
+pub use model::{Census, DETAILED, Mismatches};
 pub use overhead::Overhead;
 
 /// A snapshot that is ready to be read, piece by piece.
@@ -32,16 +32,16 @@ pub use overhead::Overhead;
 pub struct Snapshot {
     text: Text,
     ids: Ids,
-    odds: Odds,
+    mismatches: Mismatches,
 }
 
 impl Snapshot {
     /// Of a census, with the ids that the objects of earlier snapshots have.
     #[must_use]
     pub fn of(census: Census, ids: &Ids) -> Self {
-        let (graph, ids, odds) = model::build(census, ids);
+        let (graph, ids, mismatches) = model::build(census, ids);
         let text = Text::new(graph);
-        Self { text, ids, odds }
+        Self { text, ids, mismatches }
     }
 
     /// The ids for the next snapshot.
@@ -51,8 +51,8 @@ impl Snapshot {
 
     /// What did not fit together.
     #[must_use]
-    pub fn odds(&self) -> Odds {
-        self.odds
+    pub fn mismatches(&self) -> Mismatches {
+        self.mismatches
     }
 
     /// Bytes of memory that it takes until it is dropped.

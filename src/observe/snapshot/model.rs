@@ -10,13 +10,13 @@ use super::overhead::{Overhead, Part};
 use crate::observe::census::{WorkerRest, WorkerRows};
 use crate::observe::labels::{HeadPolicy, SlabClass};
 
-/// Up to so many connections each of them has properties; above, only the edge that leads to it tells serial and peer.
+/// Up to so many connections each of them has properties; above, only the edge that leads to it names serial and peer.
 pub const DETAILED: usize = 10_000;
 
 /// What a snapshot is made from.
 #[derive(Debug)]
 pub struct Census {
-    /// What each worker told.
+    /// What each worker listed.
     pub workers: Vec<WorkerRows>,
     /// The policy in force.
     pub policy: HeadPolicy,
@@ -28,7 +28,7 @@ pub struct Census {
 
 /// What did not fit together in a census.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Odds {
+pub struct Mismatches {
     /// Slabs that nothing of the census keeps, though it was taken in one poll: a fault of this program.
     pub unexplained: usize,
     /// The same where it took several polls: their holders came after they were listed.
@@ -38,7 +38,7 @@ pub struct Odds {
 }
 
 /// Builds the graph; returns it with the ids for the next one.
-pub(super) fn build(census: Census, ids: &Ids) -> (Graph, Ids, Odds) {
+pub(super) fn build(census: Census, ids: &Ids) -> (Graph, Ids, Mismatches) {
     let Census {
         workers,
         policy,
@@ -49,7 +49,7 @@ pub(super) fn build(census: Census, ids: &Ids) -> (Graph, Ids, Odds) {
         graph: Graph::default(),
         ids: Giving::new(ids),
         details,
-        odds: Odds::default(),
+        mismatches: Mismatches::default(),
         stray: Vec::new(),
         label: String::new(),
     };
@@ -74,7 +74,7 @@ pub(super) fn build(census: Census, ids: &Ids) -> (Graph, Ids, Odds) {
         graph.count(process, "resident_bytes", resident);
     }
     graph.finish();
-    (builder.graph, builder.ids.finish(), builder.odds)
+    (builder.graph, builder.ids.finish(), builder.mismatches)
 }
 
 /// A graph in the making.
@@ -82,7 +82,7 @@ pub(super) struct Builder<'a> {
     pub(super) graph: Graph,
     pub(super) ids: Giving<'a>,
     pub(super) details: bool,
-    pub(super) odds: Odds,
+    pub(super) mismatches: Mismatches,
     /// Slabs that are to hang under the overhead, so that the file stays whole.
     stray: Vec<NodeIndex>,
     /// Scratch for names of edges.
@@ -192,9 +192,9 @@ impl Builder<'_> {
         self.upstreams(worker, index, &rest, &mut slabs);
         for slab in slabs.into_values().filter(|slab| !slab.explained) {
             if pages == 1 {
-                self.odds.unexplained += 1;
+                self.mismatches.unexplained += 1;
             } else {
-                self.odds.late += 1;
+                self.mismatches.late += 1;
             }
             self.stray.push(slab.node);
         }

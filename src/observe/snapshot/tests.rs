@@ -124,7 +124,7 @@ fn a_hundred_thousand_connections_take_a_few_hundred_bytes_each() {
 #[test]
 fn the_counts_stand_first_and_are_right() {
     let mut snapshot = Snapshot::of(census(vec![worker(0, 3), worker(1, 2)], true), &Ids::default());
-    assert_eq!(snapshot.odds(), Odds::default());
+    assert_eq!(snapshot.mismatches(), Mismatches::default());
     let json = text(&mut snapshot);
     let len = |key: &str| json[key].as_array().map_or(0, Vec::len);
     assert_eq!(
@@ -142,7 +142,7 @@ fn a_slab_without_a_holder_is_counted_and_stays_in_the_file() {
     let mut lonely = worker(0, 1);
     lonely.rest.slabs.push(slab(SlabClass::Tls, 0, 9, SlabState::Retired));
     let mut snapshot = Snapshot::of(census(vec![lonely], true), &Ids::default());
-    assert_eq!(snapshot.odds().unexplained, 1);
+    assert_eq!(snapshot.mismatches().unexplained, 1);
     let json = text(&mut snapshot);
     let strings = json["strings"].as_array().expect("strings");
     assert!(strings.iter().any(|text| text == "unexplained 0"), "{strings:?}");
@@ -155,10 +155,10 @@ fn heads_whose_slab_has_gone_meanwhile_are_left_out() {
     late.pages = 2;
     let mut snapshot = Snapshot::of(census(vec![late], true), &Ids::default());
     assert_eq!(
-        snapshot.odds(),
-        Odds {
+        snapshot.mismatches(),
+        Mismatches {
             gone: 5,
-            ..Odds::default()
+            ..Mismatches::default()
         }
     );
     text(&mut snapshot);

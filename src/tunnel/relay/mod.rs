@@ -5,6 +5,7 @@
 //!                                              └─ what it does not take: [`pipe`] stops reading, [`queue`] reads on
 //! ```
 
+mod close;
 mod pipe;
 mod queue;
 
@@ -16,27 +17,12 @@ use headpin_slab::SliceRead;
 use headpin_slab::Unsent;
 use tokio::io::AsyncWrite;
 
+use self::close::Close;
 use self::pipe::Pipe;
 use self::queue::{Backlog, Queue};
 use super::frames::FrameFollower;
 use crate::observe::labels::{Direction, RelayPolicy};
 use crate::worker::{TunnelRecord, WorkerContext};
-
-/// Close with code 1001, going away (RFC 6455 section 7.4.1), as a server sends it.
-const CLOSE_BY_SERVER: [u8; 4] = [0x88, 0x02, 0x03, 0xe9];
-/// The same as a client sends it, masked (section 5.3). The payload is no secret, so the mask need not be random.
-const CLOSE_BY_CLIENT: [u8; 8] = [0x88, 0x82, b'h', b'p', b'i', b'n', b'h' ^ 0x03, b'p' ^ 0xe9];
-
-/// What became of a Close that this proxy is to send.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Close {
-    /// None is asked for.
-    No,
-    /// It goes out at the next frame boundary.
-    Wanted,
-    /// It is out, or the peer's own was: no frame may follow it, what still comes is read and dropped.
-    Sent,
-}
 
 /// Whether all that waited is with the writing side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -236,10 +222,10 @@ impl Relay {
     /// The Close to send, from now on sent; empty if the last frame is one already.
     fn take_close(&mut self, frame_is_close: bool) -> &'static [u8] {
         self.close = Close::Sent;
-        match self.direction {
-            _ if frame_is_close => &[],
-            Direction::ToUpstream => &CLOSE_BY_CLIENT,
-            Direction::ToDownstream => &CLOSE_BY_SERVER,
+        if frame_is_close {
+            &[]
+        } else {
+            close::frame(self.direction)
         }
     }
 

@@ -20,7 +20,7 @@ fn config(version: &'static rustls::SupportedProtocolVersion) -> Arc<ClientConfi
     Arc::new(config)
 }
 
-/// Our client, and what it has to say.
+/// Our client, and what it has to send.
 struct Ours {
     session: Session<Client>,
     outgoing: Outgoing,
@@ -34,8 +34,8 @@ impl Ours {
         Self { session, outgoing }
     }
 
-    /// Hears `ciphertext` in pieces of at most `cut` bytes.
-    fn hears(&mut self, ciphertext: &[u8], cut: usize) -> Vec<u8> {
+    /// Receives `ciphertext` in pieces of at most `cut` bytes.
+    fn receives(&mut self, ciphertext: &[u8], cut: usize) -> Vec<u8> {
         let mut plaintext = Vec::new();
         for piece in ciphertext.chunks(cut.min(ciphertext.len().max(1))) {
             let mut bytes = [self.session.partial(), piece].concat();
@@ -46,15 +46,15 @@ impl Ours {
         plaintext
     }
 
-    fn says(&mut self) -> Vec<u8> {
-        let said = self.outgoing.to_vec();
+    fn sends(&mut self) -> Vec<u8> {
+        let sent = self.outgoing.to_vec();
         self.outgoing.clear();
-        said
+        sent
     }
 }
 
-/// All that the server has to say now.
-fn said(server: &mut ServerConnection) -> Vec<u8> {
+/// All that the server has to send now.
+fn sent_by(server: &mut ServerConnection) -> Vec<u8> {
     let mut bytes = Vec::new();
     while server.wants_write() {
         server.write_tls(&mut bytes).unwrap();
@@ -62,7 +62,7 @@ fn said(server: &mut ServerConnection) -> Vec<u8> {
     bytes
 }
 
-fn hears(server: &mut ServerConnection, mut ciphertext: &[u8]) -> Vec<u8> {
+fn receives(server: &mut ServerConnection, mut ciphertext: &[u8]) -> Vec<u8> {
     let mut plaintext = Vec::new();
     while !ciphertext.is_empty() {
         server.read_tls(&mut ciphertext).unwrap();
@@ -77,8 +77,8 @@ fn hears(server: &mut ServerConnection, mut ciphertext: &[u8]) -> Vec<u8> {
 
 fn shake_hands(client: &mut Ours, server: &mut ServerConnection, cut: usize) {
     while client.session.is_handshaking() || server.is_handshaking() {
-        assert_eq!(hears(server, &client.says()), b"");
-        assert_eq!(client.hears(&said(server), cut), b"");
+        assert_eq!(receives(server, &client.sends()), b"");
+        assert_eq!(client.receives(&sent_by(server), cut), b"");
     }
 }
 
@@ -96,15 +96,18 @@ fn everything_arrives_both_ways_however_the_wire_cuts() {
             for len in [1, 100, 16_384, 50_000] {
                 let bytes = pattern(len);
                 client.session.encrypt(&bytes, &mut client.outgoing).unwrap();
-                assert!(hears(&mut server, &client.says()) == bytes);
+                assert!(receives(&mut server, &client.sends()) == bytes);
                 server.writer().write_all(&bytes).unwrap();
-                assert!(client.hears(&said(&mut server), cut) == bytes, "{len} cut at {cut}");
+                assert!(
+                    client.receives(&sent_by(&mut server), cut) == bytes,
+                    "{len} cut at {cut}"
+                );
             }
             server.send_close_notify();
-            client.hears(&said(&mut server), cut);
+            client.receives(&sent_by(&mut server), cut);
             assert!(client.session.is_peer_closed() && client.session.partial().is_empty());
             client.session.close(&mut client.outgoing).unwrap();
-            hears(&mut server, &client.says());
+            receives(&mut server, &client.sends());
         }
     }
 }
@@ -119,7 +122,7 @@ fn tickets_are_taken_and_used() {
             shake_hands(&mut client, &mut server, cut);
             // Behind the handshake: the ticket of TLS 1.3, in pieces.
             server.writer().write_all(b"hello").unwrap();
-            assert_eq!(client.hears(&said(&mut server), cut), b"hello");
+            assert_eq!(client.receives(&sent_by(&mut server), cut), b"hello");
             let resumed = client.session.kind() == Some(HandshakeKind::Resumed);
             assert_eq!(resumed, round > 0, "{version:?}, round {round}");
         }
@@ -136,9 +139,9 @@ fn keys_change_in_both_directions() {
         for round in 0..5_u8 {
             server.refresh_traffic_keys().unwrap();
             server.writer().write_all(&[round; 100]).unwrap();
-            assert_eq!(client.hears(&said(&mut server), cut), [round; 100]);
+            assert_eq!(client.receives(&sent_by(&mut server), cut), [round; 100]);
             client.session.encrypt(&[round; 3000], &mut client.outgoing).unwrap();
-            assert_eq!(hears(&mut server, &client.says()), [round; 3000]);
+            assert_eq!(receives(&mut server, &client.sends()), [round; 3000]);
         }
     }
 }
@@ -157,14 +160,14 @@ fn both_ends_may_be_ours() {
             bytes[range].to_vec()
         };
         while client.session.is_handshaking() || server.is_handshaking() {
-            server_hears(&mut server, &client.says(), &mut answer);
-            client.hears(&answer, usize::MAX);
+            server_hears(&mut server, &client.sends(), &mut answer);
+            client.receives(&answer, usize::MAX);
             answer.clear();
         }
         let bytes = pattern(40_000);
         client.session.encrypt(&bytes, &mut client.outgoing).unwrap();
-        assert!(server_hears(&mut server, &client.says(), &mut answer) == bytes);
+        assert!(server_hears(&mut server, &client.sends(), &mut answer) == bytes);
         server.encrypt(&bytes, &mut answer).unwrap();
-        assert!(client.hears(&answer, 1000) == bytes);
+        assert!(client.receives(&answer, 1000) == bytes);
     }
 }
