@@ -11,6 +11,7 @@
 
 mod acceptor;
 mod error;
+mod fault;
 mod outgoing;
 mod pieces;
 mod records;
@@ -22,9 +23,9 @@ mod unbuffered;
 
 pub use acceptor::TlsAcceptor;
 pub use error::HandshakeError;
-pub use outgoing::Outgoing;
 #[doc(hidden)]
-pub use records::Fault;
+pub use fault::Fault;
+pub use outgoing::Outgoing;
 pub use session::Session;
 pub use side::{Client, Server, Side};
 pub use stream::{SlabStream, TlsBuffers};

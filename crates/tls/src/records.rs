@@ -11,6 +11,7 @@ use std::ops::Range;
 use rustls::kernel::KernelConnection;
 use rustls::{AlertDescription, ContentType, Error, HandshakeType, InvalidMessage, PeerMisbehaved};
 
+use super::fault::{Fault, fault, internal};
 use super::outgoing::Outgoing;
 use super::pieces::Pieces;
 use super::side::Side;
@@ -36,32 +37,6 @@ pub(super) const INITIAL_WINDOW: u8 = 10;
 const MOST_EMPTY_RECORDS: u8 = 32;
 const MOST_KEY_UPDATES: u8 = 32;
 const MOST_CANCELS: u8 = 4;
-
-/// Why a connection ends, and what the peer is told about it.
-#[derive(Debug)]
-pub struct Fault {
-    pub(crate) error: Error,
-    /// `None` in answer to an alert.
-    pub(crate) alert: Option<AlertDescription>,
-}
-
-/// Where somebody else has told the peer.
-impl From<Error> for Fault {
-    fn from(error: Error) -> Self {
-        Self { error, alert: None }
-    }
-}
-
-pub(crate) fn fault(alert: AlertDescription, error: impl Into<Error>) -> Fault {
-    Fault {
-        error: error.into(),
-        alert: Some(alert),
-    }
-}
-
-fn internal(error: Error) -> Fault {
-    fault(AlertDescription::InternalError, error)
-}
 
 /// What became of the bytes that were read.
 #[derive(Debug, Default, PartialEq, Eq)]

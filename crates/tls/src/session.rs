@@ -13,9 +13,10 @@ use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{EncryptError, WriteTraffic};
 use rustls::{CipherSuite, ClientConfig, Error, HandshakeKind, ProtocolVersion, ServerConfig};
 
+use super::fault::Fault;
 use super::outgoing::Outgoing;
 use super::pieces::Pieces;
-use super::records::{Fault, MAX_PLAINTEXT, Opened, Records};
+use super::records::{MAX_PLAINTEXT, Opened, Records};
 use super::side::{Client, Server, Side};
 use super::unbuffered::{RECORD_OVERHEAD, Unbuffered};
 

@@ -8,7 +8,7 @@ use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{UnbufferedConnectionCommon, UnbufferedStatus};
 use rustls::{AlertDescription, CommonState, Error, ExtractedSecrets, HandshakeType, InvalidMessage, NamedGroup};
 
-use crate::records::{Fault, fault};
+use crate::fault::{Fault, fault};
 
 /// One end of a connection.
 pub trait Side: sealed::Sealed + 'static {
