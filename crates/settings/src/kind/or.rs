@@ -64,6 +64,23 @@ impl<K: Kind> Kind for Or<K> {
     fn schema(&self) -> Value {
         json!({ "anyOf": [{ "const": self.word }, self.kind.schema()] })
     }
+
+    fn print_default(&self, value: &Option<K::Value>) -> Option<String> {
+        match value {
+            Some(value) => self.kind.print_default(value),
+            None => self.print(value),
+        }
+    }
+
+    fn print_tables(&self, path: &str, value: &Option<K::Value>, printer: &mut Printer) {
+        if let Some(value) = value {
+            self.kind.print_tables(path, value, printer);
+        }
+    }
+
+    fn tables(&self) -> Option<(&'static str, Description)> {
+        self.kind.tables()
+    }
 }
 
 /// See [`optional`].
@@ -95,7 +112,11 @@ impl<K: Kind> Kind for Optional<K> {
         self.0.schema()
     }
 
-    fn print_tables(&self, path: &str, value: &Self::Value, printer: &mut Printer) {
+    fn print_default(&self, value: &Option<K::Value>) -> Option<String> {
+        self.0.print_default(value.as_ref()?)
+    }
+
+    fn print_tables(&self, path: &str, value: &Option<K::Value>, printer: &mut Printer) {
         if let Some(value) = value {
             self.0.print_tables(path, value, printer);
         }
@@ -137,5 +158,17 @@ impl<K: Kind, T: Clone + PartialEq + fmt::Debug> Kind for Mapped<K, T> {
 
     fn schema(&self) -> Value {
         self.kind.schema()
+    }
+
+    fn print_default(&self, value: &T) -> Option<String> {
+        self.kind.print_default(&(self.from)(value))
+    }
+
+    fn print_tables(&self, path: &str, value: &T, printer: &mut Printer) {
+        self.kind.print_tables(path, &(self.from)(value), printer);
+    }
+
+    fn tables(&self) -> Option<(&'static str, Description)> {
+        self.kind.tables()
     }
 }

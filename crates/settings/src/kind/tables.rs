@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::Kind;
 use crate::describe::Description;
-use crate::show::{Printer, inline, object};
+use crate::show::{Printer, inline, object, quote_key};
 use crate::{Entry, Settings};
 
 /// See [`inline_table`].
@@ -131,7 +131,7 @@ impl<T: Settings> Kind for Named<T> {
 
     fn print_tables(&self, path: &str, value: &BTreeMap<String, T>, printer: &mut Printer) {
         for (name, table) in value {
-            let path = crate::dotted(path, &toml_key(name));
+            let path = crate::dotted(path, &quote_key(name));
             printer.section(&path);
             table.print(&path, printer);
         }
@@ -147,15 +147,5 @@ impl<T: Settings> Kind for Named<T> {
 
     fn tables(&self) -> Option<(&'static str, Description)> {
         Some((".NAME", T::describe()))
-    }
-}
-
-/// A key as TOML writes it: bare where it may be.
-fn toml_key(name: &str) -> String {
-    let is_bare = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
-    if is_bare {
-        name.to_owned()
-    } else {
-        crate::show::quote(name)
     }
 }

@@ -45,15 +45,16 @@ pub(crate) fn object(description: &Description) -> Value {
 fn property(key: &Key) -> Value {
     let mut schema = key.schema.clone();
     schema["description"] = json!(sentence(&key.about));
-    // Defaults are TOML; what of it is JSON as well is what editors can show.
-    let default = key
-        .default
-        .as_ref()
-        .and_then(|default| serde_json::from_str::<Value>(default).ok());
-    if let Some(default) = default {
+    if let Some(default) = key.default.as_deref().and_then(from_toml) {
         schema["default"] = default;
     }
     schema
+}
+
+/// A value that is written as TOML.
+fn from_toml(value: &str) -> Option<Value> {
+    let mut table: toml::Table = format!("value = {value}").parse().ok()?;
+    serde_json::to_value(table.remove("value")?).ok()
 }
 
 fn sentence(about: &[&str]) -> String {
