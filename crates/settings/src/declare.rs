@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::describe::Description;
+use crate::describe::{Acts, Description};
+use crate::kind::Kind;
 use crate::section::Section;
 use crate::show::Printer;
 
@@ -39,6 +40,24 @@ pub fn dotted(path: &str, key: &str) -> String {
     } else {
         format!("{path}.{key}")
     }
+}
+
+/// Adds `path` to `keys` if the value of that key differs and only acts at start, and those of the tables in it that do.
+#[doc(hidden)]
+pub fn key_waiting_for_start<K: Kind>(
+    path: String,
+    kind: &K,
+    old: &K::Value,
+    new: &K::Value,
+    acts: Acts,
+    keys: &mut Vec<String>,
+) {
+    let mut within = Vec::new();
+    let differs = kind.compare(old, new, &path, &mut within);
+    if differs && acts == Acts::AtStart {
+        keys.push(path);
+    }
+    keys.append(&mut within);
 }
 
 /// Declares a section of settings: a struct, and for each key its sentence, type, kind, what stands for it where it is left
@@ -130,9 +149,14 @@ macro_rules! settings {
 
             fn waiting_for_start(&self, new: &Self, path: &str, keys: &mut ::std::vec::Vec<::std::string::String>) {
                 $(
-                    if $crate::settings!(@acts $acts) == $crate::Acts::AtStart && self.$key != new.$key {
-                        keys.push($crate::dotted(path, stringify!($key)));
-                    }
+                    $crate::key_waiting_for_start(
+                        $crate::dotted(path, stringify!($key)),
+                        &$kind,
+                        &self.$key,
+                        &new.$key,
+                        $crate::settings!(@acts $acts),
+                        keys,
+                    );
                 )*
                 $($(
                     let below = $crate::dotted(path, stringify!($section));

@@ -37,7 +37,7 @@ mod source;
 pub use byte_size::{ByteSize, InvalidByteSize};
 pub use declare::Settings;
 #[doc(hidden)]
-pub use declare::dotted;
+pub use declare::{dotted, key_waiting_for_start};
 pub use describe::{Acts, Description, Key, Presence};
 #[doc(hidden)]
 pub use describe::{describe_key, lines};

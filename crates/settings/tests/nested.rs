@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use headpin_settings::kind::{LONGEST, SHORTEST, count, duration, list, named, optional, tables, text, text_or_table};
+use headpin_settings::kind::{
+    LONGEST, SHORTEST, count, duration, inline_table, list, mapped, named, optional, or_word, tables, text,
+    text_or_table,
+};
 use headpin_settings::{Layer, NamedFiles, Settings as _, SettingsError, Variants, read, settings, show};
 use serde_json::json;
 
@@ -17,7 +20,9 @@ settings! {
         /// Where it is.
         url: String = text("http://a"), required(r#""http://a""#), at_reload;
         /// How much of the traffic it takes.
-        weight: usize = count(1..=100), default(1), at_reload;
+        weight: usize = count(1..=100), default(1), at_start;
+        /// What it is good for.
+        tags: Vec<String> = list(text("a"), r#"["a"]"#), default(Vec::new()), at_start;
     }
 }
 
@@ -51,6 +56,10 @@ settings! {
         routes: Vec<Route> = tables::<Route>("routes"), default(Vec::new()), at_reload;
         /// By name.
         upstreams: BTreeMap<String, Upstream> = named::<Upstream>("upstreams"), default(BTreeMap::new()), at_start;
+        /// What helps out.
+        spare: Option<Server> = optional(text_or_table(text("http://a"), SERVER, whole, short)), left_out(SERVER), at_start;
+        /// Where the rest goes.
+        last: Option<Server> = mapped(or_word(inline_table::<Server>(SERVER), "none"), |last| last, Clone::clone), default(None), at_start;
     }
 }
 
@@ -62,7 +71,7 @@ fn whole(url: String) -> Server {
 }
 
 fn short(server: &Server) -> Option<String> {
-    (server.weight == 1).then(|| server.url.clone())
+    (server.weight == 1 && server.tags.is_empty()).then(|| server.url.clone())
 }
 
 fn parse(text: &str) -> Result<Proxy, SettingsError> {
@@ -93,7 +102,7 @@ fn nested_tables_are_read_and_what_is_printed_reads_back_equal() {
     assert!(printed.contains("[[routes]]\nhost = \"a.test\"\n"), "{printed}");
     assert!(printed.contains("[upstreams.\"else where\"]\n"), "{printed}");
     assert!(
-        printed.contains("    \"http://a\",\n    { url = \"http://b\", weight = 2 },\n"),
+        printed.contains("    \"http://a\",\n    { url = \"http://b\", weight = 2, tags = [] },\n"),
         "{printed}"
     );
     assert_eq!(parse(&printed).unwrap(), proxy);
@@ -136,17 +145,69 @@ servers = []
 }
 
 #[test]
-fn a_change_within_tables_waits_for_a_restart_as_their_key_does() {
-    let (old, mut new) = (parse(COMPLETE).unwrap(), parse(COMPLETE).unwrap());
-    new.routes.clear();
-    let waiting = |new: &Proxy| {
-        let mut keys = Vec::new();
-        old.waiting_for_start(new, "", &mut keys);
+fn a_change_within_tables_waits_for_a_restart_as_the_key_in_them_does() {
+    let old = parse(COMPLETE).unwrap();
+    let waiting = |change: fn(&mut Proxy)| {
+        let (mut new, mut keys) = (old.clone(), Vec::new());
+        change(&mut new);
+        old.waiting_for_start(&new, "", &mut keys);
         keys
     };
-    assert!(waiting(&new).is_empty());
-    new.upstreams.clear();
-    assert_eq!(waiting(&new), ["upstreams"]);
+    assert!(waiting(|_| ()).is_empty());
+    assert!(waiting(|new| new.routes[0].upstream = "else where".to_owned()).is_empty());
+    assert!(waiting(|new| new.routes.clear()).is_empty());
+    assert_eq!(waiting(|new| new.routes[1].timeout = SHORTEST), ["routes[1].timeout"]);
+    assert!(waiting(|new| server(new).url = "http://d".to_owned()).is_empty());
+    assert_eq!(
+        waiting(|new| server(new).weight = 3),
+        ["upstreams.\"else where\".servers[0].weight"]
+    );
+    assert_eq!(
+        waiting(|new| server(new).tags.push("a".to_owned())),
+        ["upstreams.\"else where\".servers[0].tags"]
+    );
+    // Servers come and go at a reload, upstreams at start.
+    assert!(waiting(|new| new.upstreams.get_mut("chat").unwrap().servers.truncate(1)).is_empty());
+    assert_eq!(waiting(|new| drop(new.upstreams.remove("chat"))), ["upstreams"]);
+    let other_name = |new: &mut Proxy| {
+        let chat = new.upstreams.remove("chat").unwrap();
+        new.upstreams.insert("talk".to_owned(), chat);
+        server(new).weight = 3;
+    };
+    assert_eq!(
+        waiting(other_name),
+        ["upstreams", "upstreams.\"else where\".servers[0].weight"]
+    );
+    assert_eq!(
+        waiting(|new| {
+            new.name = "back".to_owned();
+            new.spare = Some(whole("http://spare".to_owned()));
+        }),
+        ["name", "spare"]
+    );
+}
+
+fn server(proxy: &mut Proxy) -> &mut Server {
+    &mut proxy.upstreams.get_mut("else where").unwrap().servers[0]
+}
+
+#[test]
+fn a_change_within_other_kinds_waits_as_well() {
+    let waiting = |old: &str, new: &str| {
+        let mut keys = Vec::new();
+        let (old, new) = (parse(old).unwrap(), parse(new).unwrap());
+        old.waiting_for_start(&new, "", &mut keys);
+        keys
+    };
+    let spare = "spare = { url = 'http://a', weight = 2 }";
+    assert_eq!(waiting("spare = 'http://a'", spare), ["spare.weight"]);
+    assert!(waiting("spare = 'http://a'", "spare = 'http://b'").is_empty());
+    assert!(waiting("last = { url = 'http://a' }", "last = { url = 'http://b' }").is_empty());
+    assert_eq!(waiting("last = 'none'", "last = { url = 'http://a' }"), ["last"]);
+    assert_eq!(
+        waiting("last = { url = 'http://a' }", "last = { url = 'http://a', weight = 2 }"),
+        ["last.weight"]
+    );
 }
 
 #[test]
@@ -207,6 +268,6 @@ fn later_texts_lie_over_earlier_ones_and_a_fault_names_its_own() {
     );
     assert_eq!(
         read_all("wieght = 1").unwrap_err().to_string(),
-        "--set wieght = 1: wieght = 1: unknown key; did you mean \"weight\"? known keys here: url, weight"
+        "--set wieght = 1: wieght = 1: unknown key; did you mean \"weight\"? known keys here: url, weight, tags"
     );
 }

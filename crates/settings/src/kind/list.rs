@@ -101,6 +101,14 @@ impl<K: Kind> Kind for List<K> {
         })
     }
 
+    fn compare(&self, old: &Vec<K::Value>, new: &Vec<K::Value>, path: &str, keys: &mut Vec<String>) -> bool {
+        let mut differs = old.len() != new.len();
+        for (index, (old, new)) in old.iter().zip(new).enumerate() {
+            differs |= self.kind.compare(old, new, &format!("{path}[{index}]"), keys);
+        }
+        differs
+    }
+
     fn tables(&self) -> Option<(&'static str, Description)> {
         self.kind.tables()
     }

@@ -61,6 +61,12 @@ pub trait Kind {
     /// Writes the value as tables of their own, for kinds that do not [`print`](Self::print) it.
     fn print_tables(&self, _path: &str, _value: &Self::Value, _printer: &mut Printer) {}
 
+    /// Compares the value with a `new` one: adds to `keys` those within its tables that differ and only act at start, and says
+    /// whether anything else differs, such as which tables there are. Tables are paired by index and by name.
+    fn compare(&self, old: &Self::Value, new: &Self::Value, _path: &str, _keys: &mut Vec<String>) -> bool {
+        old != new
+    }
+
     /// What tables in the value hold, and how the path to one goes on.
     fn tables(&self) -> Option<(&'static str, Description)> {
         None

@@ -72,9 +72,16 @@ impl<K: Kind> Kind for Or<K> {
         }
     }
 
-    fn print_tables(&self, path: &str, value: &Option<K::Value>, printer: &mut Printer) {
+    fn print_tables(&self, path: &str, value: &Self::Value, printer: &mut Printer) {
         if let Some(value) = value {
             self.kind.print_tables(path, value, printer);
+        }
+    }
+
+    fn compare(&self, old: &Self::Value, new: &Self::Value, path: &str, keys: &mut Vec<String>) -> bool {
+        match (old, new) {
+            (Some(old), Some(new)) => self.kind.compare(old, new, path, keys),
+            _ => old.is_some() != new.is_some(),
         }
     }
 
@@ -116,9 +123,16 @@ impl<K: Kind> Kind for Optional<K> {
         self.0.print_default(value.as_ref()?)
     }
 
-    fn print_tables(&self, path: &str, value: &Option<K::Value>, printer: &mut Printer) {
+    fn print_tables(&self, path: &str, value: &Self::Value, printer: &mut Printer) {
         if let Some(value) = value {
             self.0.print_tables(path, value, printer);
+        }
+    }
+
+    fn compare(&self, old: &Self::Value, new: &Self::Value, path: &str, keys: &mut Vec<String>) -> bool {
+        match (old, new) {
+            (Some(old), Some(new)) => self.0.compare(old, new, path, keys),
+            _ => old.is_some() != new.is_some(),
         }
     }
 
@@ -166,6 +180,10 @@ impl<K: Kind, T: Clone + PartialEq + fmt::Debug> Kind for Mapped<K, T> {
 
     fn print_tables(&self, path: &str, value: &T, printer: &mut Printer) {
         self.kind.print_tables(path, &(self.from)(value), printer);
+    }
+
+    fn compare(&self, old: &T, new: &T, path: &str, keys: &mut Vec<String>) -> bool {
+        self.kind.compare(&(self.from)(old), &(self.from)(new), path, keys)
     }
 
     fn tables(&self) -> Option<(&'static str, Description)> {

@@ -44,6 +44,11 @@ impl<T: Settings> Kind for InlineTable<T> {
     fn schema(&self) -> Value {
         object(&T::describe())
     }
+
+    fn compare(&self, old: &T, new: &T, path: &str, keys: &mut Vec<String>) -> bool {
+        old.waiting_for_start(new, path, keys);
+        false
+    }
 }
 
 /// See [`tables`].
@@ -92,6 +97,13 @@ impl<T: Settings> Kind for Tables<T> {
 
     fn schema(&self) -> Value {
         json!({ "type": "array", "items": object(&T::describe()) })
+    }
+
+    fn compare(&self, old: &Vec<T>, new: &Vec<T>, path: &str, keys: &mut Vec<String>) -> bool {
+        for (index, (old, new)) in old.iter().zip(new).enumerate() {
+            old.waiting_for_start(new, &format!("{path}[{index}]"), keys);
+        }
+        old.len() != new.len()
     }
 
     fn tables(&self) -> Option<(&'static str, Description)> {
@@ -143,6 +155,21 @@ impl<T: Settings> Kind for Named<T> {
 
     fn schema(&self) -> Value {
         json!({ "type": "object", "additionalProperties": object(&T::describe()) })
+    }
+
+    fn compare(
+        &self,
+        old: &BTreeMap<String, T>,
+        new: &BTreeMap<String, T>,
+        path: &str,
+        keys: &mut Vec<String>,
+    ) -> bool {
+        for (name, old) in old {
+            if let Some(new) = new.get(name) {
+                old.waiting_for_start(new, &crate::dotted(path, &quote_key(name)), keys);
+            }
+        }
+        !old.keys().eq(new.keys())
     }
 
     fn tables(&self) -> Option<(&'static str, Description)> {

@@ -59,6 +59,11 @@ impl<K: Kind, T: Settings> Kind for TextOrTable<K, T> {
         json!({ "anyOf": [self.kind.schema(), object(&T::describe())] })
     }
 
+    fn compare(&self, old: &T, new: &T, path: &str, keys: &mut Vec<String>) -> bool {
+        old.waiting_for_start(new, path, keys);
+        false
+    }
+
     fn tables(&self) -> Option<(&'static str, Description)> {
         Some(("[]", T::describe()))
     }
