@@ -92,6 +92,8 @@ pub(crate) struct Source<'t> {
     layer: Layer<'t>,
     named_files: NamedFiles,
     faults: RefCell<Vec<Fault>>,
+    /// Faults of combinations. They are kept apart because a key with one of them still has a value of its own.
+    combined: RefCell<Vec<Fault>>,
     /// Line and text of every value read, for faults that only show when several values are known.
     places: RefCell<BTreeMap<String, (usize, String)>>,
 }
@@ -157,22 +159,26 @@ pub fn read<T>(
 }
 
 impl Sources<'_> {
-    /// Adds a fault of the combination of `keys`, at the first of them that a text writes, in the last text that does: the
-    /// others have their defaults.
+    /// Adds a fault of the combination of `keys`. It is blamed on the key that the last text writes, and on the first of
+    /// several that this text writes: the values that were there before went together.
+    ///
+    /// Nothing is added if one of the keys has a fault already: its value is then only a stand-in.
     pub fn refuse_together(&self, keys: &[&str], problem: String) {
-        let written = keys.iter().find_map(|key| {
-            self.0
-                .iter()
-                .rev()
-                .find_map(|source| Some((source, source.place(key)?, *key)))
+        if keys.iter().any(|key| self.0.iter().any(|source| source.is_faulty(key))) {
+            return;
+        }
+        let in_source = |source| {
+            keys.iter()
+                .find_map(|key| Some((source, Source::place(source, key)?, *key)))
+        };
+        let written = self.0.iter().rev().find_map(in_source);
+        let blamed = written.or_else(|| {
+            let source = self.0.first()?;
+            Some((source, (source.last_line(), String::new()), *keys.first()?))
         });
-        match written {
-            Some((source, (line, value), key)) => source.fault(line, key.to_owned(), value, problem),
-            None => {
-                if let (Some(source), Some(key)) = (self.0.first(), keys.first()) {
-                    source.fault(source.last_line(), (*key).to_owned(), String::new(), problem);
-                }
-            }
+        if let Some((source, (line, value), key)) = blamed {
+            let fault = source.new_fault(line, key.to_owned(), value, problem);
+            source.combined.borrow_mut().push(fault);
         }
     }
 
@@ -181,6 +187,7 @@ impl Sources<'_> {
         let mut all = Vec::new();
         for source in self.0 {
             let mut faults = source.faults.into_inner();
+            faults.append(&mut source.combined.into_inner());
             faults.sort_by(|a, b| (a.line, &a.key).cmp(&(b.line, &b.key)));
             all.append(&mut faults);
         }
@@ -198,6 +205,7 @@ impl<'t> Source<'t> {
             layer,
             named_files,
             faults: RefCell::default(),
+            combined: RefCell::default(),
             places: RefCell::default(),
         }
     }
@@ -212,13 +220,26 @@ impl<'t> Source<'t> {
     }
 
     pub(crate) fn fault(&self, line: usize, key: String, value: String, problem: String) {
-        self.faults.borrow_mut().push(Fault {
+        let fault = self.new_fault(line, key, value, problem);
+        self.faults.borrow_mut().push(fault);
+    }
+
+    fn new_fault(&self, line: usize, key: String, value: String, problem: String) -> Fault {
+        Fault {
             origin: self.layer.origin.clone(),
             line: self.layer.has_lines.then_some(line),
             key,
             value,
             problem,
-        });
+        }
+    }
+
+    /// Whether a value was refused at `key`, in what it holds, or in a section that it is in.
+    fn is_faulty(&self, key: &str) -> bool {
+        let faults = self.faults.borrow();
+        faults
+            .iter()
+            .any(|fault| is_within(&fault.key, key) || is_within(key, &fault.key))
     }
 }
 
@@ -317,6 +338,12 @@ impl<'t> Entry<'t> {
     pub(crate) fn files(&self) -> (PathBuf, NamedFiles) {
         (self.source.layer.folder.to_owned(), self.source.named_files)
     }
+}
+
+/// Whether the dotted `key` is `outer` or below it.
+fn is_within(key: &str, outer: &str) -> bool {
+    key.strip_prefix(outer)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
 /// On one line, and cut where it gets long.

@@ -188,7 +188,7 @@ fn a_change_within_tables_waits_for_a_restart_as_the_key_in_them_does() {
 }
 
 fn server(proxy: &mut Proxy) -> &mut Server {
-    &mut proxy.upstreams.get_mut("else where").unwrap().servers[0]
+    &mut proxy.upstreams.get_mut("else where").expect("the text has it").servers[0]
 }
 
 #[test]
