@@ -53,6 +53,15 @@ pub enum ScenarioError {
     Faults(Vec<String>),
 }
 
+impl From<SettingsError> for ScenarioError {
+    fn from(error: SettingsError) -> Self {
+        match error {
+            SettingsError::Faults { faults } => Self::Faults(faults.iter().map(ToString::to_string).collect()),
+            other => Self::Syntax(other),
+        }
+    }
+}
+
 /// Which numbers of a scenario are taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Variant {
@@ -136,53 +145,54 @@ impl Scenario {
             Some(path) => Some((path.display().to_string(), read(path)?)),
             None => None,
         };
-        let kind = file.as_ref().and_then(|(_, text)| kind_of(text));
-        let name = match (&choice.name, kind) {
-            (Some(name), _) => name.clone(),
-            (None, Some(kind)) => kind,
-            (None, None) => {
-                return Err(ScenarioError::Faults(vec![format!(
-                    "name a scenario, or give a file with its kind; accepted: {}",
-                    names().join(", ")
-                )]));
-            }
+        let file = file.map(|(origin, text)| Text::file(&origin, &text));
+        let name = match (&choice.name, &file) {
+            (Some(name), _) => Some(name.clone()),
+            (None, Some(file)) => kind_of(file)?,
+            (None, None) => None,
+        };
+        let Some(name) = name else {
+            return Err(ScenarioError::Faults(vec![format!(
+                "name a scenario, or give a file with its kind; accepted: {}",
+                names().join(", ")
+            )]));
         };
         let Some((known, text)) = EMBEDDED.iter().find(|(known, _)| *known == name) else {
             return Err(ScenarioError::Unknown { name });
         };
         let mut texts = vec![Text::file(known, text)];
-        if let Some((origin, text)) = &file {
-            texts.push(Text::file(origin, text));
-        }
+        texts.extend(file);
         let (sets, refused): (Vec<_>, Vec<_>) = choice.sets.iter().map(|set| layers::set(set)).partition(Result::is_ok);
         texts.extend(sets.into_iter().flatten());
         let mut faults: Vec<String> = refused.into_iter().filter_map(Result::err).collect();
-        let read = Self::from_texts(known, choice.variant, &texts);
-        match read {
+        match Self::from_texts(known, choice.variant, &texts) {
             Ok(scenario) if faults.is_empty() => Ok(scenario),
             Ok(_) => Err(ScenarioError::Faults(faults)),
-            Err(SettingsError::Faults { faults: found }) => {
-                faults.extend(found.iter().map(ToString::to_string));
+            Err(ScenarioError::Faults(found)) => {
+                faults.extend(found);
                 Err(ScenarioError::Faults(faults))
             }
-            Err(other) => Err(ScenarioError::Syntax(other)),
+            Err(other) => Err(other),
         }
     }
 
-    fn from_texts(name: &'static str, variant: Variant, texts: &[Text]) -> Result<Self, SettingsError> {
+    fn from_texts(name: &'static str, variant: Variant, texts: &[Text]) -> Result<Self, ScenarioError> {
         let layers = texts.iter().map(|text| text.layer(variant)).collect();
-        let (common, experiment) = headpin_settings::read(layers, NamedFiles::NotLookedAt, |mut section, sources| {
+        let read = headpin_settings::read(layers, NamedFiles::NotLookedAt, |mut section, sources| {
             let kind = kind::text(name);
             let kind = section.key("kind", &kind, name.to_owned(), Presence::Default);
             if kind != name {
                 sources.refuse_together(&["kind"], format!("accepted is {name:?} here"));
             }
             let common = Common::read_keys(&mut section);
-            let experiment = Experiment::read(name, &mut section);
+            let experiment = Experiment::read(name, &mut section)?;
             section.finish();
             experiment.check(&common, sources);
-            (common, experiment)
+            Some((common, experiment))
         })?;
+        let Some((common, experiment)) = read else {
+            return Err(ScenarioError::Unknown { name: name.to_owned() });
+        };
         Ok(Self {
             name: name.to_owned(),
             variant,
@@ -193,25 +203,30 @@ impl Scenario {
     }
 }
 
-/// The `kind` that a file names.
-fn kind_of(text: &str) -> Option<String> {
-    let table: Table = text.parse().ok()?;
-    Some(table.get("kind")?.as_str()?.to_owned())
+/// The `kind` that a file names, if it does.
+fn kind_of(file: &Text) -> Result<Option<String>, ScenarioError> {
+    let layers = vec![file.layer(Variant::Full)];
+    let kind = headpin_settings::read(layers, NamedFiles::NotLookedAt, |mut section, _| {
+        let kind = kind::optional(kind::text("head"));
+        section.key("kind", &kind, None, Presence::LeftOut("head"))
+    })?;
+    Ok(kind)
 }
 
 impl Experiment {
-    /// That of the embedded scenario `name`.
-    fn read(name: &str, section: &mut Section<'_>) -> Self {
-        match name {
+    /// That of the embedded scenario `name`, if there is one for it.
+    fn read(name: &str, section: &mut Section<'_>) -> Option<Self> {
+        Some(match name {
             "head" => Self::Head(Traffic::read_keys(section)),
             "uploads" => Self::Uploads(Traffic::read_keys(section)),
             "idle" => Self::Idle(Idle::read_keys(section)),
             "backpressure" => Self::Backpressure(Backpressure::read_keys(section)),
-            _ => Self::Trend(Trend {
+            "trend" => Self::Trend(Trend {
                 traffic: Traffic::read_keys(section),
                 bursts: Bursts::read_keys(section),
             }),
-        }
+            _ => return None,
+        })
     }
 
     /// What shows only when several numbers are known.
@@ -328,5 +343,50 @@ mod tests {
                 .to_string()
                 .contains("own.toml:2: bytes = 3: unknown key")
         );
+    }
+
+    #[test]
+    fn a_file_alone_that_cannot_be_read_says_why() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("own.toml");
+        let told = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            let choice = Choice {
+                file: Some(path.clone()),
+                ..Choice::default()
+            };
+            Scenario::choose(&choice).unwrap_err().to_string()
+        };
+        for (text, says) in [
+            ("kind = 'head'\nduration = 5s\n", "own.toml:2: "),
+            ("kind = 'head'\nduration = 5s\n", "accepted is TOML: key = value"),
+            ("kind = 5\n", "own.toml:1: kind = 5: accepted is text"),
+            (
+                "kind = 'heads'\n",
+                "there is no scenario \"heads\" (did you mean head?)",
+            ),
+            ("duration = '5s'\n", "name a scenario, or give a file with its kind"),
+        ] {
+            assert!(told(text).contains(says), "{text}: {}", told(text));
+        }
+    }
+
+    #[test]
+    fn a_scenario_without_an_experiment_is_unknown() {
+        let text = EMBEDDED[4].1.replace("kind = \"trend\"", "kind = \"drift\"");
+        let read = Scenario::from_texts("drift", Variant::Full, &[Text::file("drift", &text)]);
+        assert!(matches!(read, Err(ScenarioError::Unknown { name }) if name == "drift"));
+    }
+
+    #[test]
+    fn numbers_that_do_not_go_together_are_told_once_and_where_they_were_set() {
+        let together = "accepted is a duration of ten times the tick or more";
+        let told = |set: &str| chosen("head", Variant::Full, &[set]).unwrap_err();
+        assert_eq!(told("tick=60s"), format!("--set tick=60s: tick = \"60s\": {together}"));
+        assert_eq!(
+            told("duration=1s"),
+            format!("--set duration=1s: duration = \"1s\": {together}")
+        );
+        assert!(!told("duration=10").contains(together));
     }
 }
