@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::support::PROGRAM;
 use crate::support::program::told;
-use crate::support::service::output;
+use crate::support::service::{headpin, output};
 
 /// The commands below `command`, as its help lists them.
 async fn subcommands(command: &[String]) -> Vec<String> {
@@ -77,6 +77,21 @@ async fn completions_know_every_command() {
     }
     let made = output(&["completions", "tcsh"]).await;
     assert_eq!(made.status.code(), Some(64));
+}
+
+#[tokio::test]
+async fn the_schema_is_printed_whatever_config_there_is() {
+    let schema = std::fs::read_to_string("config/headpin.schema.json").unwrap();
+    for config in [None, Some("no/such/file.toml")] {
+        let mut command = headpin();
+        command.args(["check", "--schema"]);
+        if let Some(config) = config {
+            command.env("HEADPIN_CONFIG", config);
+        }
+        let printed = command.output().await.unwrap();
+        assert_eq!(printed.status.code(), Some(0), "{printed:?}");
+        assert_eq!(String::from_utf8(printed.stdout).unwrap(), schema);
+    }
 }
 
 /// The script in a real shell: what it offers after `headpin h`.
