@@ -1,18 +1,23 @@
 //! Why a request could not be served, and the one place where that becomes a status code.
 
-use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE};
-use http::{HeaderValue, Response, StatusCode};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE};
+use http::{HeaderValue, Method, Response, StatusCode};
 use tower::BoxError;
 use tower::load_shed::error::Overloaded;
 
 use super::body::{self, Body};
+use super::framing::BadFraming;
 use super::handshake::{BadRequest, BadResponse};
+use super::target::BadTarget;
 use crate::http::layer::NoResponse;
 use crate::observe::labels::{UpgradeResult, UpstreamFailure};
 use crate::upstream::DialError;
 
 /// Seconds after which a client may try again when there were too many requests.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
+
+/// Methods that are passed on, with all that are not known here.
+const ALLOWED: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH");
 
 /// Why a request could not be served.
 #[derive(Debug, thiserror::Error)]
@@ -21,12 +26,15 @@ pub(crate) enum ProxyError {
     /// The client's fault: not a WebSocket handshake.
     #[error("the upgrade request is refused")]
     BadUpgrade(#[from] BadRequest),
-    /// The client's fault: HTTP/1.1 requires Host (RFC 9112 section 3.2).
-    #[error("the request has no single valid Host header")]
-    BadHost,
-    /// The client's fault: this is no forward proxy.
-    #[error("CONNECT is not supported")]
-    Connect,
+    /// The client's fault.
+    #[error(transparent)]
+    BadTarget(#[from] BadTarget),
+    /// The client's fault.
+    #[error(transparent)]
+    BadFraming(#[from] BadFraming),
+    /// The client's fault: this is not a forward proxy, and nobody is to see what it adds to a request.
+    #[error("{0} is not supported")]
+    Method(Method),
     /// The client's fault: its body paused for longer than `http.body_timeout`.
     #[error("the request body stalled")]
     BodyTimeout,
@@ -45,6 +53,12 @@ pub(crate) enum ProxyError {
     /// The upstream's fault: the connection broke, or what came is no HTTP.
     #[error("the upstream did not answer in HTTP")]
     Upstream(#[source] BoxError),
+    /// The upstream's fault: what its body is cannot be known.
+    #[error("the upstream's response is refused: {0}")]
+    BadResponseFraming(BadFraming),
+    /// The upstream's fault: it switches protocols that nobody wants to switch.
+    #[error("the upstream answered 101 to a request that asks for no upgrade")]
+    UnaskedSwitch,
     /// The upstream's fault: no answer to an upgrade within `upstream.response_timeout`.
     #[error("the upstream did not answer the upgrade in time")]
     ResponseTimeout,
@@ -66,11 +80,18 @@ impl ProxyError {
     fn status(&self) -> StatusCode {
         match self {
             Self::BadUpgrade(BadRequest::Version) => StatusCode::UPGRADE_REQUIRED,
-            Self::BadUpgrade(_) | Self::BadHost | Self::BodyBroken => StatusCode::BAD_REQUEST,
-            Self::Connect => StatusCode::METHOD_NOT_ALLOWED,
+            Self::BadFraming(BadFraming::Coding(_)) => StatusCode::NOT_IMPLEMENTED,
+            Self::BadUpgrade(_) | Self::BadTarget(_) | Self::BadFraming(_) | Self::BodyBroken => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Unreachable { timed_out: true, .. } | Self::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
-            Self::Unreachable { .. } | Self::Upstream(_) | Self::BadSwitch(_) => StatusCode::BAD_GATEWAY,
+            Self::Unreachable { .. }
+            | Self::Upstream(_)
+            | Self::BadSwitch(_)
+            | Self::UnaskedSwitch
+            | Self::BadResponseFraming(_) => StatusCode::BAD_GATEWAY,
         }
     }
 
@@ -82,7 +103,7 @@ impl ProxyError {
                 UpgradeResult::BadResponse
             }
             Self::Unreachable { .. } | Self::Upstream(_) => UpgradeResult::Unreachable,
-            Self::BadSwitch(_) => UpgradeResult::BadResponse,
+            Self::BadSwitch(_) | Self::BadResponseFraming(_) => UpgradeResult::BadResponse,
             _ => UpgradeResult::BadRequest,
         }
     }
@@ -90,10 +111,30 @@ impl ProxyError {
     /// What of it is the upstream's failure and not counted by the dialer.
     pub(crate) fn upstream_failure(&self) -> Option<UpstreamFailure> {
         match self {
-            Self::Upstream(_) | Self::BadSwitch(_) => Some(UpstreamFailure::Protocol),
+            Self::Upstream(_) | Self::BadSwitch(_) | Self::UnaskedSwitch | Self::BadResponseFraming(_) => {
+                Some(UpstreamFailure::Protocol)
+            }
             Self::ResponseTimeout => Some(UpstreamFailure::ResponseTimeout),
             _ => None,
         }
+    }
+
+    /// Whether the connection ended before anything came of an answer.
+    pub(crate) fn is_unanswered(&self) -> bool {
+        let Self::Upstream(cause) = self else { return false };
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&**cause);
+        while let Some(this) = cause {
+            if let Some(error) = this.downcast_ref::<hyper::Error>() {
+                return error.is_incomplete_message() || error.is_canceled() || error.is_closed() || is_reset(error);
+            }
+            cause = this.source();
+        }
+        false
+    }
+
+    /// There is nobody to ask.
+    pub(crate) fn no_server() -> Self {
+        DialError::NoServer.into()
     }
 
     /// Finds out what made hyper-util's client fail.
@@ -120,6 +161,14 @@ impl ProxyError {
         }
         Self::Upstream(error.into())
     }
+}
+
+fn is_reset(error: &hyper::Error) -> bool {
+    let io = std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>());
+    io.is_some_and(|error| {
+        use std::io::ErrorKind::{BrokenPipe, ConnectionReset};
+        matches!(error.kind(), ConnectionReset | BrokenPipe)
+    })
 }
 
 /// The response for whatever a layer or the service failed with.
@@ -169,6 +218,10 @@ fn respond_to(error: &ProxyError) -> Response<Body> {
         _ => error.to_string(),
     };
     let mut response = plain(status, text);
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        // RFC 9110 section 15.5.6. What of these a resource allows, its server knows.
+        response.headers_mut().insert(ALLOW, ALLOWED);
+    }
     if status == StatusCode::UPGRADE_REQUIRED {
         let headers = response.headers_mut();
         headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));

@@ -2,7 +2,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::header::{CONNECTION, EXPECT, FORWARDED, HOST, HeaderName, TE, TRANSFER_ENCODING, UPGRADE, VIA};
+use http::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONNECTION, COOKIE, DATE, EXPECT, FORWARDED, HOST, HeaderName, LOCATION, ORIGIN,
+    SET_COOKIE, TE, TRANSFER_ENCODING, UPGRADE, VARY, VIA, WWW_AUTHENTICATE,
+};
 use http::{HeaderMap, HeaderValue};
 
 use crate::config::ForwardedPolicy;
@@ -23,6 +26,33 @@ const HOP_BY_HOP: [HeaderName; 7] = [
     UPGRADE,
 ];
 
+/// Fields that `Connection` cannot take away: those for every recipient (RFC 9110 section 7.6.1), without which a request means
+/// something else, and those by which a proxy says where it came from.
+const END_TO_END: [HeaderName; 14] = [
+    HOST,
+    AUTHORIZATION,
+    CACHE_CONTROL,
+    COOKIE,
+    DATE,
+    EXPECT,
+    FORWARDED,
+    LOCATION,
+    ORIGIN,
+    SET_COOKIE,
+    VARY,
+    VIA,
+    WWW_AUTHENTICATE,
+    HeaderName::from_static("x-request-id"),
+];
+const END_TO_END_PREFIXES: [&str; 4] = ["content-", "x-forwarded-", "access-control-", "sec-"];
+
+fn is_end_to_end(name: &HeaderName) -> bool {
+    END_TO_END.contains(name)
+        || END_TO_END_PREFIXES
+            .iter()
+            .any(|prefix| name.as_str().starts_with(prefix))
+}
+
 /// Removes what is about this connection only: the fields named by `Connection`, and those known to be.
 pub(crate) fn remove_hop_by_hop(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
@@ -31,6 +61,7 @@ pub(crate) fn remove_hop_by_hop(headers: &mut HeaderMap) {
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .filter_map(|name| name.trim().parse().ok())
+        .filter(|name| !is_end_to_end(name))
         .collect();
     // TE: trailers is the one value that may go on: bodies pass with their trailers.
     let trailers = super::handshake::has_token(headers, TE, "trailers");
@@ -162,6 +193,21 @@ mod tests {
         ]);
         remove_hop_by_hop(&mut all);
         assert_eq!(all, headers(&[("te", "trailers"), ("x-other", "2")]));
+    }
+
+    #[test]
+    fn connection_does_not_take_away_what_is_for_everybody() {
+        let kept = [
+            ("host", "a.test"),
+            ("content-length", "5"),
+            ("authorization", "Basic YQ=="),
+            ("x-forwarded-for", "192.0.2.1"),
+        ];
+        let mut all = headers(&kept);
+        let named = "Host, Content-Length, Authorization, X-Forwarded-For, keep-alive";
+        all.insert(CONNECTION, HeaderValue::from_static(named));
+        remove_hop_by_hop(&mut all);
+        assert_eq!(all, headers(&kept));
     }
 
     #[test]

@@ -5,12 +5,15 @@ mod connection;
 mod error;
 mod flow;
 mod forward;
+mod framing;
 mod handshake;
 mod head_io;
 mod headers;
 mod layer;
 mod measured;
+mod once;
 mod service;
+mod target;
 mod upgrade;
 
 pub use connection::spawn_connection;

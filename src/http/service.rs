@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use tower::limit::GlobalConcurrencyLimitLayer;
 use tower::load_shed::LoadShedLayer;
@@ -201,7 +202,10 @@ impl Exchange {
                     .map_err(BoxError::from)
             }
         });
-        let request = request.map(|incoming| body::boxed(TimeoutBody::new(pause, incoming)));
+        let request = request.map(|incoming| match incoming.is_end_stream() {
+            true => body::empty(),
+            false => body::boxed(TimeoutBody::new(pause, incoming)),
+        });
         ResponseTimeoutLayer::new(limit).layer(service).oneshot(request).await
     }
 }

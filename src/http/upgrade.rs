@@ -18,10 +18,12 @@ use tokio::time::timeout;
 use super::body::{self, Body};
 use super::error::ProxyError;
 use super::forward;
+use super::framing;
 use super::handshake;
 use super::head_io::HeadIo;
 use super::headers::{self, Origin};
 use super::measured;
+use super::target;
 use crate::observe::labels::UpgradeResult;
 use crate::observe::metrics::Metrics;
 use crate::route::Route;
@@ -85,7 +87,7 @@ async fn try_exchange<B: HttpBody>(
 ) -> Result<(Response<Body>, Option<UpstreamHalf>), ProxyError> {
     let key = handshake::check_request(&request)?;
     forward::prepare(&mut request, origin, route)?;
-    let path = forward::path(request.uri());
+    let path = target::path(request.uri());
     let (mut parts, _) = request.into_parts();
     parts.uri = Uri::from(path.clone());
     parts.headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
@@ -101,6 +103,7 @@ async fn try_exchange<B: HttpBody>(
     let answered = answered.map_err(|_| ProxyError::ResponseTimeout)?;
     let (response, switched) = answered.map_err(|error| ProxyError::Upstream(error.into()))?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        framing::is_chunked(response.headers()).map_err(ProxyError::BadResponseFraming)?;
         let mut response = response.map(body::boxed);
         headers::remove_hop_by_hop(response.headers_mut());
         return Ok((response, None));

@@ -4,6 +4,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use http::HeaderValue;
+use http::uri::Authority;
 use prometheus::IntGauge;
 use tokio::time::Instant;
 
@@ -12,8 +14,13 @@ use crate::observe::metrics::Metrics;
 
 /// One server of the config and how it has been lately.
 #[derive(Debug)]
-pub(super) struct Server {
-    pub(super) url: ServerUrl,
+pub struct Server {
+    /// Where it is.
+    pub url: ServerUrl,
+    /// What a request says that names no host.
+    pub host: HeaderValue,
+    /// Its name in the pool of connections: its place among the servers.
+    pub(super) key: Authority,
     /// Milliseconds of the balancer's clock until which it is passed over; 0 if it is not.
     down_until: AtomicU64,
     /// Once it is shown.
@@ -39,13 +46,15 @@ pub(super) struct Balancer {
 
 impl Balancer {
     pub(super) fn new(servers: &[ServerUrl], down_for: Duration) -> Self {
-        let server = |url: &ServerUrl| Server {
+        let server = |(place, url): (usize, &ServerUrl)| Server {
             url: url.clone(),
+            host: HeaderValue::try_from(url.authority()).expect("an authority is a header's value"),
+            key: Authority::try_from(place.to_string()).expect("a number is a host"),
             down_until: AtomicU64::new(0),
             up: OnceLock::new(),
         };
         Self {
-            servers: servers.iter().map(server).collect(),
+            servers: servers.iter().enumerate().map(server).collect(),
             next: AtomicUsize::new(0),
             started: Instant::now(),
             down_for,
@@ -74,6 +83,11 @@ impl Balancer {
         turn()
             .filter(move |server| is_up(server))
             .chain(turn().filter(move |server| !is_up(server)))
+    }
+
+    /// The server that has this name in the pool.
+    pub(super) fn by_key(&self, key: &str) -> Option<&Server> {
+        self.servers.get(key.parse::<usize>().ok()?)
     }
 
     pub(super) fn failed(&self, server: &Server) {

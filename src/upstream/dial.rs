@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::balance::Balancer;
+use super::balance::{Balancer, Server};
 use super::stream::UpstreamStream;
 use crate::config::{Scheme, ServerUrl, UpstreamConfig};
 use crate::observe::labels::UpstreamFailure;
@@ -113,26 +113,51 @@ impl Dialer {
     /// Dropping it closes what was being connected.
     pub async fn dial(&self) -> Result<UpstreamStream, DialError> {
         let mut last = DialError::NoServer;
-        for server in self.balancer.candidates() {
-            let connected = timeout(self.connect_timeout, self.connect(&server.url)).await;
-            match connected.unwrap_or_else(|_| {
-                Err(DialError::Timeout {
-                    server: server.url.to_string(),
-                })
-            }) {
-                Ok(stream) => {
-                    self.balancer.succeeded(server);
-                    return Ok(stream);
-                }
-                Err(error) => {
-                    tracing::debug!(error = &error as &dyn std::error::Error, "an upstream server failed");
-                    self.metrics.upstream_failures_total[error.failure()].inc();
-                    self.balancer.failed(server);
-                    last = error;
-                }
+        for server in self.candidates() {
+            match self.dial_server(server).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = error,
             }
         }
         Err(last)
+    }
+
+    /// Every server once, in the order to try them for one request.
+    pub fn candidates(&self) -> impl Iterator<Item = &Server> {
+        self.balancer.candidates()
+    }
+
+    /// Connects to `server`, and notes how that went.
+    ///
+    /// # Errors
+    /// Its failure.
+    ///
+    /// # Cancel safety
+    /// Dropping it closes what was being connected.
+    pub async fn dial_server(&self, server: &Server) -> Result<UpstreamStream, DialError> {
+        let connected = timeout(self.connect_timeout, self.connect(&server.url)).await;
+        let connected = connected.unwrap_or_else(|_| {
+            Err(DialError::Timeout {
+                server: server.url.to_string(),
+            })
+        });
+        match &connected {
+            Ok(_) => self.balancer.succeeded(server),
+            Err(error) => {
+                tracing::debug!(error = error as &dyn std::error::Error, "an upstream server failed");
+                self.metrics.upstream_failures_total[error.failure()].inc();
+                self.balancer.failed(server);
+            }
+        }
+        connected
+    }
+
+    /// Connects to the server that has this name in the pool.
+    pub(super) async fn dial_key(&self, key: &str) -> Result<UpstreamStream, DialError> {
+        match self.balancer.by_key(key) {
+            Some(server) => self.dial_server(server).await,
+            None => Err(DialError::NoServer),
+        }
     }
 
     async fn connect(&self, url: &ServerUrl) -> Result<UpstreamStream, DialError> {

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Uri;
+use http::uri::{Parts, PathAndQuery, Scheme};
 use rustls::crypto::CryptoProvider;
 
-use super::dial::Dialer;
-use super::pool::{PooledClient, pooled_client};
+use super::balance::Server;
+use super::dial::{DialError, Dialer};
+use super::pool::{PooledClient, PooledConnection, pooled_client};
 use super::roots::{RootsError, client_config};
 use crate::config::UpstreamConfig;
 use crate::observe::metrics::Metrics;
@@ -50,6 +53,27 @@ impl Upstream {
     #[must_use]
     pub fn pooled_client(&self) -> PooledClient {
         pooled_client(self.pool_idle_timeout, self.pool_max_idle, Arc::clone(&self.dialer))
+    }
+
+    /// The URI that asks a [`PooledClient`] of this upstream for `path` of `server`.
+    #[must_use]
+    pub fn uri(server: &Server, path: PathAndQuery) -> Uri {
+        let mut parts = Parts::default();
+        parts.scheme = Some(Scheme::HTTP);
+        parts.authority = Some(server.key.clone());
+        parts.path_and_query = Some(path);
+        Uri::from_parts(parts).expect("it has all three parts")
+    }
+
+    /// A connection to `server` that is not in a pool.
+    ///
+    /// # Errors
+    /// When the server cannot be connected to.
+    ///
+    /// # Cancel safety
+    /// Dropping it closes what was being connected.
+    pub async fn connect(&self, server: &Server) -> Result<PooledConnection, DialError> {
+        self.dialer.dial_server(server).await.map(PooledConnection::new)
     }
 
     /// Shows its servers in the metrics, in the place of those of an earlier config.

@@ -8,9 +8,10 @@ mod pool;
 mod roots;
 mod stream;
 
+pub use balance::Server;
 pub use dial::{DialError, Dialer};
 pub use group::Upstream;
 pub use pace::ReadPace;
-pub use pool::{DialingConnector, PooledClient, PooledConnection};
+pub use pool::{DialingConnector, MAX_BUFFER, PooledClient, PooledConnection, RequestBody};
 pub use roots::RootsError;
 pub use stream::UpstreamStream;

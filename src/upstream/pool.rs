@@ -19,11 +19,11 @@ use super::dial::{DialError, Dialer};
 use super::pace::{PacedReader, ReadPace};
 use super::stream::UpstreamStream;
 
-/// Most that hyper reads ahead of a response that the client does not take, in bytes.
-const MAX_BUFFER: usize = 64 * 1024;
+/// The maximum that hyper reads ahead of a response that the client does not take, in bytes.
+pub const MAX_BUFFER: usize = 64 * 1024;
 
 /// Body of a forwarded request.
-type RequestBody = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
+pub type RequestBody = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
 
 /// A worker's client for plain requests, with keep-alive.
 pub type PooledClient = Client<DialingConnector, RequestBody>;
@@ -39,7 +39,7 @@ pub(super) fn pooled_client(idle_timeout: Duration, max_idle: usize, dialer: Arc
         .build(DialingConnector { dialer })
 }
 
-/// Connects to whichever server is next; the host in the request's URI is only the pool's key.
+/// Connects to the server whose name in the pool is the host of the request's URI.
 #[derive(Debug, Clone)]
 pub struct DialingConnector {
     dialer: Arc<Dialer>,
@@ -54,13 +54,11 @@ impl tower::Service<Uri> for DialingConnector {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, _: Uri) -> Self::Future {
+    fn call(&mut self, uri: Uri) -> Self::Future {
         let dialer = Arc::clone(&self.dialer);
         Box::pin(async move {
-            let stream = dialer.dial().await?;
-            let pace = ReadPace::default();
-            let io = TokioIo::new(PacedReader::new(stream, pace.clone()));
-            Ok(PooledConnection { io, pace })
+            let stream = dialer.dial_key(uri.host().unwrap_or_default()).await?;
+            Ok(PooledConnection::new(stream))
         })
     }
 }
@@ -76,6 +74,18 @@ pub struct PooledConnection {
 type UpstreamIo = TokioIo<PacedReader<UpstreamStream>>;
 
 impl PooledConnection {
+    pub(super) fn new(stream: UpstreamStream) -> Self {
+        let pace = ReadPace::default();
+        let io = TokioIo::new(PacedReader::new(stream, pace.clone()));
+        Self { io, pace }
+    }
+
+    /// Sets how much is read of it at once.
+    #[must_use]
+    pub fn pace(&self) -> ReadPace {
+        self.pace.clone()
+    }
+
     fn io(&mut self) -> Pin<&mut UpstreamIo> {
         Pin::new(&mut self.io)
     }

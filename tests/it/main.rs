@@ -14,6 +14,7 @@ mod echo_origin;
 mod files;
 mod heads;
 mod heap_profile;
+mod http;
 mod layers;
 mod leak;
 mod log;

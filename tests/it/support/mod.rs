@@ -16,7 +16,7 @@ use std::time::Duration;
 use headpin::certificates::DevelopmentCertificates;
 
 pub use client::Client;
-pub use origin::Origin;
+pub use origin::{Origin, Scripted};
 pub use proxy::Proxy;
 pub use service::Service;
 

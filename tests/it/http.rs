@@ -1,0 +1,294 @@
+//! Plain HTTP, as raw bytes: what goes on as it came, and what is refused.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use headpin::observe::labels::HeadPolicy;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use crate::support::{Client, Origin, Proxy, Scripted};
+
+const EMPTY_200: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+
+/// A request as an origin has received it: its head, and its body without chunks.
+#[derive(Debug)]
+struct Seen {
+    head: String,
+    body: Vec<u8>,
+}
+
+impl Seen {
+    fn field(&self, name: &str) -> Option<&str> {
+        let line = self.head.lines().skip(1).find(|line| {
+            let (field, _) = line.split_once(':').unwrap_or_default();
+            field.eq_ignore_ascii_case(name)
+        });
+        line.map(|line| line.split_once(':').unwrap().1.trim())
+    }
+}
+
+async fn take(connection: &mut Scripted) -> Seen {
+    let head = connection.request().await;
+    let mut seen = Seen { head, body: Vec::new() };
+    if let Some(length) = seen.field("content-length") {
+        let length = length.parse().unwrap();
+        seen.body = connection.receive(length).await;
+    } else if seen.field("transfer-encoding").is_some() {
+        loop {
+            let size = line(connection).await;
+            let size = usize::from_str_radix(&size, 16).unwrap();
+            seen.body.extend(connection.receive(size).await);
+            assert_eq!(line(connection).await, "");
+            if size == 0 {
+                break;
+            }
+        }
+    }
+    seen
+}
+
+async fn line(connection: &mut Scripted) -> String {
+    let mut line = Vec::new();
+    while !line.ends_with(b"\r\n") {
+        line.extend(connection.receive(1).await);
+    }
+    String::from_utf8(line).unwrap().trim_end().to_owned()
+}
+
+/// Answers every request with `answer`, and reports it.
+async fn origin(answer: &'static [u8]) -> (Origin, UnboundedReceiver<Seen>) {
+    let (report, seen) = unbounded_channel();
+    let origin = Origin::scripted(move |mut connection| {
+        let report = report.clone();
+        async move {
+            loop {
+                let request = take(&mut connection).await;
+                if report.send(request).is_err() {
+                    return;
+                }
+                connection.send(answer).await;
+            }
+        }
+    });
+    (origin.await, seen)
+}
+
+/// The status of a response, whose body is read.
+async fn status(client: &mut Client) -> (u16, String) {
+    let head = client.response_head().await;
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+    let body = client.receive(length.map_or(0, |length| length.parse().unwrap())).await;
+    (status, String::from_utf8(body).unwrap())
+}
+
+#[tokio::test]
+async fn no_body_stays_no_body_whatever_the_method() {
+    let (origin, mut seen) = origin(EMPTY_200).await;
+    let proxy = Proxy::start(&origin, HeadPolicy::Copy, "");
+    let mut client = proxy.connect().await;
+    for method in ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND"] {
+        client
+            .send(format!("{method} /x HTTP/1.1\r\nHost: a.test\r\n\r\n").as_bytes())
+            .await;
+        assert_eq!(status(&mut client).await.0, 200);
+        let seen = seen.recv().await.unwrap();
+        assert!(seen.head.starts_with(&format!("{method} /x HTTP/1.1\r\n")), "{seen:?}");
+        assert_eq!(
+            (seen.field("content-length"), seen.field("transfer-encoding")),
+            (None, None),
+            "{seen:?}"
+        );
+    }
+    proxy.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_arrives_as_it_was_framed_whatever_the_method() {
+    let (origin, mut seen) = origin(EMPTY_200).await;
+    let proxy = Proxy::start(&origin, HeadPolicy::Copy, "");
+    let mut client = proxy.connect().await;
+    for method in ["GET", "POST", "PUT", "DELETE", "PROPFIND"] {
+        for (framing, length, coding, expected) in [
+            ("Content-Length: 3\r\n\r\nabc", Some("3"), None, "abc"),
+            ("Content-Length: 0\r\n\r\n", Some("0"), None, ""),
+            (
+                "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+                None,
+                Some("chunked"),
+                "abc",
+            ),
+            ("Transfer-Encoding: Chunked\r\n\r\n0\r\n\r\n", None, Some("chunked"), ""),
+        ] {
+            client
+                .send(format!("{method} / HTTP/1.1\r\nHost: a.test\r\n{framing}").as_bytes())
+                .await;
+            assert_eq!(status(&mut client).await.0, 200, "{method} {framing:?}");
+            let seen = seen.recv().await.unwrap();
+            assert_eq!(
+                (seen.field("content-length"), seen.field("transfer-encoding")),
+                (length, coding),
+                "{method}: {seen:?}"
+            );
+            assert_eq!(seen.body, expected.as_bytes(), "{method} {framing:?}");
+        }
+    }
+    proxy.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_not_a_request_is_refused_with_the_reason_and_goes_nowhere() {
+    let (origin, mut seen) = origin(EMPTY_200).await;
+    let proxy = Proxy::start(&origin, HeadPolicy::Copy, "");
+    for (request, expected, reason) in [
+        ("GET a HTTP/1.1\r\nHost: a.test\r\n", 400, "request target"),
+        ("GET a.test:80 HTTP/1.1\r\nHost: a.test\r\n", 400, "request target"),
+        ("GET * HTTP/1.1\r\nHost: a.test\r\n", 400, "request target"),
+        ("GET ftp://a.test/ HTTP/1.1\r\nHost: a.test\r\n", 400, "request target"),
+        (
+            "GET http://u:p@a.test/ HTTP/1.1\r\nHost: a.test\r\n",
+            400,
+            "name a user",
+        ),
+        ("GET / HTTP/1.1\r\nHost: u@a.test\r\n", 400, "one valid Host"),
+        ("GET / HTTP/1.1\r\n", 400, "one valid Host"),
+        (
+            "GET / HTTP/1.1\r\nHost: a.test\r\nHost: b.test\r\n",
+            400,
+            "one valid Host",
+        ),
+        ("TRACE / HTTP/1.1\r\nHost: a.test\r\n", 405, "TRACE is not supported"),
+        (
+            "CONNECT a.test:80 HTTP/1.1\r\nHost: a.test\r\n",
+            405,
+            "CONNECT is not supported",
+        ),
+        (
+            "POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: gzip, chunked\r\n",
+            501,
+            "\"gzip\" is not supported",
+        ),
+        (
+            "POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked, chunked\r\n",
+            400,
+            "chunked once",
+        ),
+    ] {
+        let mut client = proxy.connect().await;
+        client.send(format!("{request}\r\n").as_bytes()).await;
+        let (status, text) = status(&mut client).await;
+        assert_eq!(status, expected, "{request}: {text}");
+        assert!(text.contains(reason), "{request}: {text}");
+    }
+    assert!(seen.try_recv().is_err(), "one of them was passed on");
+    proxy.stop().await;
+}
+
+#[tokio::test]
+async fn the_host_is_the_clients_or_the_servers_own() {
+    let (origin, mut seen) = origin(EMPTY_200).await;
+    let proxy = Proxy::start(&origin, HeadPolicy::Copy, "");
+    let own = origin.address.to_string();
+    for (request, host) in [
+        ("GET / HTTP/1.1\r\nHost: a.test:1\r\nConnection: Host\r\n", "a.test:1"),
+        ("GET http://b.test/ HTTP/1.1\r\nHost: a.test\r\n", "b.test"),
+        ("GET / HTTP/1.0\r\nHost: a.test\r\n", "a.test"),
+        ("GET / HTTP/1.0\r\n", own.as_str()),
+    ] {
+        let mut client = proxy.connect().await;
+        client.send(format!("{request}\r\n").as_bytes()).await;
+        assert_eq!(status(&mut client).await.0, 200);
+        assert_eq!(seen.recv().await.unwrap().field("host"), Some(host), "{request}");
+    }
+    proxy.stop().await;
+}
+
+#[tokio::test]
+async fn a_response_that_nobody_can_understand_is_a_502() {
+    for (answer, reason) in [
+        (
+            &b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: foo\r\nConnection: Upgrade\r\n\r\n"[..],
+            "asks for no upgrade",
+        ),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+            "\"gzip\" is not supported",
+        ),
+    ] {
+        let (origin, _seen) = origin(answer).await;
+        let proxy = Proxy::start(&origin, HeadPolicy::Copy, "");
+        let mut client = proxy.connect().await;
+        client.send(b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n").await;
+        let (status, text) = status(&mut client).await;
+        assert_eq!(status, 502, "{text}");
+        assert!(text.contains(reason), "{text}");
+        drop(client);
+        proxy.stop().await;
+    }
+}
+
+/// Answers the first request on each connection, and closes it at the second: a server that ends kept connections.
+#[tokio::test]
+async fn a_request_goes_again_if_it_may_when_the_server_closes_a_kept_connection() {
+    let taken = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&taken);
+    let origin = Origin::scripted(move |mut connection| {
+        let taken = Arc::clone(&counted);
+        async move {
+            take(&mut connection).await;
+            taken.fetch_add(1, Ordering::Relaxed);
+            connection.send(EMPTY_200).await;
+            take(&mut connection).await;
+            taken.fetch_add(1, Ordering::Relaxed);
+        }
+    })
+    .await;
+    let proxy = Proxy::start(&origin, HeadPolicy::Copy, "");
+    let mut client = proxy.connect().await;
+    for request in ["GET /", "GET /", "DELETE /", "HEAD /", "GET /"] {
+        client
+            .send(format!("{request} HTTP/1.1\r\nHost: a.test\r\n\r\n").as_bytes())
+            .await;
+        assert_eq!(status(&mut client).await.0, 200, "{request}");
+    }
+    // The kept connection has one request behind it: the next ends it.
+    let before = taken.load(Ordering::Relaxed);
+    client
+        .send(b"POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 3\r\n\r\nabc")
+        .await;
+    let first = status(&mut client).await.0;
+    client
+        .send(b"POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 3\r\n\r\nabc")
+        .await;
+    let second = status(&mut client).await.0;
+    assert!(
+        first == 502 || second == 502,
+        "one of them met the end: {first}, {second}"
+    );
+    assert_eq!(taken.load(Ordering::Relaxed), before + 2, "neither was sent twice");
+    drop(client);
+    proxy.stop().await;
+}
+
+#[tokio::test]
+async fn a_server_is_chosen_for_each_request() {
+    let (one, mut first) = origin(EMPTY_200).await;
+    let (two, mut second) = origin(EMPTY_200).await;
+    let (three, mut third) = origin(EMPTY_200).await;
+    let servers = [&one, &two, &three].map(|origin| format!("http://{}", origin.address));
+    let proxy = Proxy::with_servers(&servers, HeadPolicy::Copy, "server.workers = 1\n");
+    let mut client = proxy.connect().await;
+    for _ in 0..90 {
+        client.send(b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n").await;
+        assert_eq!(status(&mut client).await.0, 200);
+    }
+    let mut counts = [0; 3];
+    for (count, seen) in counts.iter_mut().zip([&mut first, &mut second, &mut third]) {
+        while seen.try_recv().is_ok() {
+            *count += 1;
+        }
+    }
+    assert_eq!(counts, [30, 30, 30]);
+    drop(client);
+    proxy.stop().await;
+}
