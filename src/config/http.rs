@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use headpin_labels::labels;
-use headpin_settings::kind::{LONGEST, SHORTEST, choice, duration, positive, size};
+use headpin_settings::kind::{LONGEST, SHORTEST, choice, count, duration, positive, size};
 use headpin_settings::{ByteSize, settings};
 
 /// hyper takes no read buffer below 8 KiB.
@@ -15,7 +15,20 @@ const REQUESTS: NonZeroUsize = NonZeroUsize::new(10_000).expect("not zero");
 /// Far above what one machine can have in progress; more is a slip.
 const MAX_REQUESTS: usize = 1 << 30;
 
+/// What hyper takes without memory of its own.
+pub(crate) const HEADERS: usize = 100;
+/// More fields than any application sends.
+const MAX_HEADERS: usize = 10_000;
+
 labels! {
+    /// How header names are written.
+    HeaderCase {
+        /// In lower case.
+        Lower = "lower",
+        /// As the other side wrote them.
+        AsSent = "as_sent",
+    }
+
     /// What becomes of the `Forwarded` and `X-Forwarded-*` headers that a client sends.
     ForwardedPolicy {
         /// Ours is added to them: right only behind a proxy that is trusted.
@@ -36,6 +49,12 @@ settings! {
         /// A request's line and header together, 8KiB to 1MiB; a larger one is answered 431. The default has room for the
         /// cookies of large applications.
         max_header_bytes: ByteSize = size(MIN_HEADER_BYTES..=MAX_HEADER_BYTES), default(ByteSize::kib(32)), at_reload;
+        /// Header fields of a request or of a response; a request with more is answered 431, a response with more is a 502. Above
+        /// the default, each head costs some more of the processor.
+        max_headers: usize = count(16..=MAX_HEADERS), default(HEADERS), at_reload;
+        /// How header names are written, both ways: "lower" in lower case, as HTTP/2 has them; "as_sent" as the other side
+        /// wrote them, for devices that compare names as if their case meant something.
+        header_case: HeaderCase = choice(), default(HeaderCase::Lower), at_reload;
         /// Requests in progress at once in the process; past that, new ones are answered 503. Open tunnels do not count.
         max_requests: NonZeroUsize = positive(MAX_REQUESTS), default(REQUESTS), at_start;
         /// What becomes of Forwarded and X-Forwarded headers that the client sends: "replace" removes them and sends ours, as

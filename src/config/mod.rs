@@ -29,7 +29,8 @@ pub(crate) use headpin_settings::{remedy, write_remedy};
 
 pub use self::admin::AdminConfig;
 pub use self::admin_host::{AdminHost, InvalidAdminHost};
-pub use self::http::{ForwardedPolicy, HttpConfig};
+pub(crate) use self::http::HEADERS;
+pub use self::http::{ForwardedPolicy, HeaderCase, HttpConfig};
 pub use self::log::{LogConfig, LogFormat};
 pub use self::server::ServerConfig;
 pub use self::server_url::{InvalidServerUrl, Scheme, ServerUrl};

@@ -20,6 +20,7 @@ use super::head_io::HeadIo;
 use super::headers::{Listener, Origin};
 use super::measured;
 use super::service::{Exchange, connection_service};
+use crate::config::{HEADERS, HeaderCase};
 use crate::observe::labels::{HandshakeResult, HttpClose};
 use crate::observe::metrics::GaugeGuard;
 use crate::tunnel::{Half, Tunnel};
@@ -123,11 +124,17 @@ async fn serve_http(
         record: Rc::clone(listed.record()),
         upstream: RefCell::default(),
     });
-    let mut connection = http1::Builder::new()
+    let http = &settings.config.http;
+    let mut builder = http1::Builder::new();
+    if http.max_headers != HEADERS {
+        builder.max_headers(http.max_headers);
+    }
+    let mut connection = builder
         .timer(TokioTimer::new())
-        .header_read_timeout(settings.config.http.header_timeout)
-        .max_header_size(settings.config.http.max_header_bytes.bytes())
-        .max_buf_size(MAX_BUFFER.max(settings.config.http.max_header_bytes.bytes()))
+        .preserve_header_case(http.header_case == HeaderCase::AsSent)
+        .header_read_timeout(http.header_timeout)
+        .max_header_size(http.max_header_bytes.bytes())
+        .max_buf_size(MAX_BUFFER.max(http.max_header_bytes.bytes()))
         .serve_connection(TokioIo::new(io), connection_service(Rc::clone(&exchange)));
 
     let mut draining = pin!(worker.draining.cancelled());

@@ -53,6 +53,11 @@ pub(crate) enum ProxyError {
     /// The upstream's fault: the connection broke, or what came is no HTTP.
     #[error("the upstream did not answer in HTTP")]
     Upstream(#[source] BoxError),
+    /// The upstream's fault, or a bound that is too low.
+    #[error(
+        "the head of the upstream's response is larger than headpin reads, or has more than http.max_headers fields"
+    )]
+    LargeHead(#[source] BoxError),
     /// The upstream's fault: what its body is cannot be known.
     #[error("the upstream's response is refused: {0}")]
     BadResponseFraming(BadFraming),
@@ -89,6 +94,7 @@ impl ProxyError {
             Self::Unreachable { timed_out: true, .. } | Self::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::Unreachable { .. }
             | Self::Upstream(_)
+            | Self::LargeHead(_)
             | Self::BadSwitch(_)
             | Self::UnaskedSwitch
             | Self::BadResponseFraming(_) => StatusCode::BAD_GATEWAY,
@@ -103,7 +109,7 @@ impl ProxyError {
                 UpgradeResult::BadResponse
             }
             Self::Unreachable { .. } | Self::Upstream(_) => UpgradeResult::Unreachable,
-            Self::BadSwitch(_) | Self::BadResponseFraming(_) => UpgradeResult::BadResponse,
+            Self::BadSwitch(_) | Self::LargeHead(_) | Self::BadResponseFraming(_) => UpgradeResult::BadResponse,
             _ => UpgradeResult::BadRequest,
         }
     }
@@ -111,9 +117,11 @@ impl ProxyError {
     /// What of it is the upstream's failure and not counted by the dialer.
     pub(crate) fn upstream_failure(&self) -> Option<UpstreamFailure> {
         match self {
-            Self::Upstream(_) | Self::BadSwitch(_) | Self::UnaskedSwitch | Self::BadResponseFraming(_) => {
-                Some(UpstreamFailure::Protocol)
-            }
+            Self::Upstream(_)
+            | Self::LargeHead(_)
+            | Self::BadSwitch(_)
+            | Self::UnaskedSwitch
+            | Self::BadResponseFraming(_) => Some(UpstreamFailure::Protocol),
             Self::ResponseTimeout => Some(UpstreamFailure::ResponseTimeout),
             _ => None,
         }
@@ -144,8 +152,13 @@ impl ProxyError {
             if this.is::<tower_http::timeout::TimeoutError>() {
                 return Self::BodyTimeout;
             }
-            if this.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_user) {
-                return Self::BodyBroken;
+            if let Some(http) = this.downcast_ref::<hyper::Error>() {
+                if http.is_user() {
+                    return Self::BodyBroken;
+                }
+                if http.is_parse_too_large() {
+                    return Self::LargeHead(error.into());
+                }
             }
             cause = this.source();
         }

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{HOST, TRANSFER_ENCODING};
+use http::header::{EXPECT, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body as HttpBody;
 use hyper::body::Incoming;
-use hyper::client::conn::http1;
 use tower::BoxError;
 
 use super::body::{self, Body};
 use super::error::ProxyError;
+use super::expect;
 use super::framing;
 use super::headers::{self, Origin};
 use super::once::Once;
@@ -67,6 +67,9 @@ fn attempt(head: &Parts, body: &Once, server: &Server) -> Request<Body> {
     *request.uri_mut() = Upstream::uri(server, target::path(&head.uri));
     // HTTP/1.0 does without.
     request.headers_mut().entry(HOST).or_insert_with(|| server.host.clone());
+    if expect::is_asked(&head.headers) {
+        return expect::hold(request).map(body::boxed);
+    }
     request
 }
 
@@ -80,7 +83,7 @@ async fn send_alone(
     let connection = route.upstream.connect(server).await?;
     let pace = connection.pace();
     let broke = |error: hyper::Error| ProxyError::Upstream(error.into());
-    let mut builder = http1::Builder::new();
+    let mut builder = route.upstream.heads.connection();
     let (mut sender, connection) = builder
         .max_buf_size(MAX_BUFFER)
         .handshake(connection)
@@ -115,6 +118,10 @@ pub(crate) fn prepare<B: HttpBody>(request: &mut Request<B>, origin: Origin, rou
     target::check(request)?;
     let is_chunked = framing::is_chunked(request.headers())?;
     headers::prepare_request(request.headers_mut(), origin, route.forwarded);
+    if request.body().is_end_stream() {
+        // There is nothing to wait with.
+        request.headers_mut().remove(EXPECT);
+    }
     if is_chunked && !request.body().is_end_stream() {
         let chunked = HeaderValue::from_static("chunked");
         request.headers_mut().insert(TRANSFER_ENCODING, chunked);

@@ -93,8 +93,6 @@ pub(crate) struct Origin {
 /// Makes a client's headers ready for the upstream.
 pub(crate) fn prepare_request(headers: &mut HeaderMap, origin: Origin, policy: ForwardedPolicy) {
     remove_hop_by_hop(headers);
-    // The server side has answered it already: hyper sends 100 when the body is first asked for.
-    headers.remove(EXPECT);
     headers.append(VIA, HeaderValue::from_static("1.1 headpin"));
     if policy == ForwardedPolicy::Replace {
         for name in [

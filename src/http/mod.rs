@@ -3,6 +3,7 @@
 mod body;
 mod connection;
 mod error;
+mod expect;
 mod flow;
 mod forward;
 mod framing;

@@ -99,7 +99,7 @@ async fn try_exchange<B: HttpBody>(
     // Every request on this connection asks for an upgrade, it is the only one.
     io.state().slot.keep();
     let limit = route.upstream.response_timeout;
-    let answered = timeout(limit, send(worker, record, TokioIo::new(io), request)).await;
+    let answered = timeout(limit, send(worker, record, route, TokioIo::new(io), request)).await;
     let answered = answered.map_err(|_| ProxyError::ResponseTimeout)?;
     let (response, switched) = answered.map_err(|error| ProxyError::Upstream(error.into()))?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
@@ -133,13 +133,14 @@ async fn try_exchange<B: HttpBody>(
 async fn send(
     worker: &WorkerContext,
     record: &Rc<ConnectionRecord>,
+    route: &Route,
     io: UpstreamIo,
     request: Request<Empty<Bytes>>,
 ) -> hyper::Result<(
     Response<hyper::body::Incoming>,
     oneshot::Receiver<http1::Parts<UpstreamIo>>,
 )> {
-    let (mut sender, mut connection) = http1::handshake(io).await?;
+    let (mut sender, mut connection) = route.upstream.heads.connection().handshake(io).await?;
     let (switched, receiver) = oneshot::channel();
     let driving = measured::wrap(record, async move {
         match poll_fn(|cx| connection.poll_without_shutdown(cx)).await {

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::balance::{Balancer, Server};
+use super::eyeballs;
 use super::stream::UpstreamStream;
 use crate::config::{Scheme, ServerUrl, UpstreamConfig};
 use crate::observe::labels::UpstreamFailure;
@@ -167,17 +168,12 @@ impl Dialer {
             server: server(),
             source,
         })?;
-        let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-        for address in addresses {
-            match TcpStream::connect(address).await {
-                Ok(socket) => return self.secure(url, socket).await,
-                Err(error) => failure = error,
-            }
-        }
-        Err(DialError::Connect {
+        let connected = eyeballs::connect(url, addresses.collect(), self.connect_timeout).await;
+        let socket = connected.map_err(|source| DialError::Connect {
             server: server(),
-            source: failure,
-        })
+            source,
+        })?;
+        self.secure(url, socket).await
     }
 
     async fn secure(&self, url: &ServerUrl, socket: TcpStream) -> Result<UpstreamStream, DialError> {

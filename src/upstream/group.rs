@@ -9,6 +9,7 @@ use rustls::crypto::CryptoProvider;
 
 use super::balance::Server;
 use super::dial::{DialError, Dialer};
+use super::heads::HeadForm;
 use super::pool::{PooledClient, PooledConnection, pooled_client};
 use super::roots::{RootsError, client_config};
 use crate::config::UpstreamConfig;
@@ -25,15 +26,18 @@ pub struct Upstream {
     pub generation: u64,
     pool_idle_timeout: Duration,
     pool_max_idle: usize,
+    /// How heads are read and written.
+    pub heads: HeadForm,
 }
 
 impl Upstream {
-    /// The servers of `config`; `keepalive` is for the connections to them.
+    /// The servers of `config`; `heads` is for the messages to them, `keepalive` for the connections.
     ///
     /// # Errors
     /// When https servers cannot be checked.
     pub fn load(
         config: &UpstreamConfig,
+        heads: HeadForm,
         keepalive: Option<Duration>,
         provider: &Arc<CryptoProvider>,
         metrics: &Arc<Metrics>,
@@ -46,13 +50,19 @@ impl Upstream {
             generation,
             pool_idle_timeout: config.pool_idle_timeout,
             pool_max_idle: config.pool_max_idle,
+            heads,
         })
     }
 
     /// A worker's client for plain requests, with a pool of its own.
     #[must_use]
     pub fn pooled_client(&self) -> PooledClient {
-        pooled_client(self.pool_idle_timeout, self.pool_max_idle, Arc::clone(&self.dialer))
+        pooled_client(
+            self.pool_idle_timeout,
+            self.pool_max_idle,
+            self.heads,
+            Arc::clone(&self.dialer),
+        )
     }
 
     /// The URI that asks a [`PooledClient`] of this upstream for `path` of `server`.

@@ -16,6 +16,7 @@ use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 
 use super::dial::{DialError, Dialer};
+use super::heads::HeadForm;
 use super::pace::{PacedReader, ReadPace};
 use super::stream::UpstreamStream;
 
@@ -29,8 +30,15 @@ pub type RequestBody = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + S
 pub type PooledClient = Client<DialingConnector, RequestBody>;
 
 /// Makes a worker's client.
-pub(super) fn pooled_client(idle_timeout: Duration, max_idle: usize, dialer: Arc<Dialer>) -> PooledClient {
-    Client::builder(TokioExecutor::new())
+pub(super) fn pooled_client(
+    idle_timeout: Duration,
+    max_idle: usize,
+    heads: HeadForm,
+    dialer: Arc<Dialer>,
+) -> PooledClient {
+    let mut builder = Client::builder(TokioExecutor::new());
+    heads.pool(&mut builder);
+    builder
         .http1_max_buf_size(MAX_BUFFER)
         .pool_idle_timeout(idle_timeout)
         .pool_max_idle_per_host(max_idle)

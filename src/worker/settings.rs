@@ -12,7 +12,7 @@ use crate::certificates::{CertificateError, CertificateTable};
 use crate::config::{Config, TlsVersion};
 use crate::observe::metrics::Metrics;
 use crate::route::Routes;
-use crate::upstream::{RootsError, Upstream};
+use crate::upstream::{HeadForm, RootsError, Upstream};
 
 /// Why a config cannot be put in force. The operator's fault.
 #[derive(Debug, thiserror::Error)]
@@ -62,7 +62,14 @@ impl Settings {
             TlsVersion::V1_2 => &[&TLS13, &TLS12][..],
             TlsVersion::V1_3 => &[&TLS13][..],
         };
-        let upstream = Upstream::load(&config.upstream, config.server.keepalive, provider, metrics, generation)?;
+        let upstream = Upstream::load(
+            &config.upstream,
+            HeadForm::new(&config.http),
+            config.server.keepalive,
+            provider,
+            metrics,
+            generation,
+        )?;
         Ok(Self {
             first_expiry: certificates.first_expiry(),
             tls: acceptor.server_config(versions, Arc::new(certificates)),

@@ -292,3 +292,90 @@ async fn a_server_is_chosen_for_each_request() {
     drop(client);
     proxy.stop().await;
 }
+
+/// The upstream refuses before it has taken any of the body, and the client has not been asked for it.
+#[tokio::test]
+async fn who_expects_a_100_gets_the_upstreams_word() {
+    let origin = Origin::scripted(async |mut connection: Scripted| {
+        loop {
+            let head = connection.request().await;
+            assert!(head.to_ascii_lowercase().contains("expect: 100-continue\r\n"), "{head}");
+            if head.starts_with("POST /refused ") {
+                connection
+                    .send(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+                    .await;
+                return;
+            }
+            if head.starts_with("POST /taken ") {
+                connection.send(b"HTTP/1.1 100 Continue\r\n\r\n").await;
+            }
+            assert_eq!(connection.receive(5).await, b"hello");
+            connection.send(EMPTY_200).await;
+        }
+    })
+    .await;
+    let proxy = Proxy::start(&origin, HeadPolicy::Copy, "");
+    let ask = |path: &str| {
+        format!("POST {path} HTTP/1.1\r\nHost: a.test\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n")
+    };
+
+    let mut client = proxy.connect().await;
+    client.send(ask("/taken").as_bytes()).await;
+    assert!(client.response_head().await.starts_with("HTTP/1.1 100"));
+    client.send(b"hello").await;
+    assert_eq!(status(&mut client).await.0, 200);
+    // A server that says nothing of it gets the body all the same.
+    client.send(ask("/silent").as_bytes()).await;
+    assert!(client.response_head().await.starts_with("HTTP/1.1 100"));
+    client.send(b"hello").await;
+    assert_eq!(status(&mut client).await.0, 200);
+    client.send(ask("/refused").as_bytes()).await;
+    assert_eq!(status(&mut client).await.0, 413, "and no 100 before it");
+    drop(client);
+    proxy.stop().await;
+}
+
+#[tokio::test]
+async fn header_names_are_written_as_they_came_where_that_is_asked_for() {
+    let (origin, mut seen) = origin(b"HTTP/1.1 200 OK\r\nX-ODD-name: 1\r\nContent-Length: 0\r\n\r\n").await;
+    for (case, request, response) in [
+        ("lower", "\r\nx-my-header: 1\r\n", "\r\nx-odd-name: 1\r\n"),
+        ("as_sent", "\r\nX-My-HEADER: 1\r\n", "\r\nX-ODD-name: 1\r\n"),
+    ] {
+        let proxy = Proxy::start(
+            &origin,
+            HeadPolicy::Copy,
+            &format!("[http]\nheader_case = \"{case}\"\n"),
+        );
+        let mut client = proxy.connect().await;
+        client
+            .send(b"GET / HTTP/1.1\r\nHost: a.test\r\nX-My-HEADER: 1\r\n\r\n")
+            .await;
+        let head = client.response_head().await;
+        assert!(head.contains(response), "{case}: {head}");
+        let seen = seen.recv().await.unwrap().head;
+        assert!(seen.contains(request), "{case}: {seen}");
+        drop(client);
+        proxy.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn as_many_header_fields_pass_as_the_config_says() {
+    let fields: String = (0..150).map(|number| format!("x-{number}: 1\r\n")).collect();
+    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n{fields}\r\n");
+    let (origin, _seen) = origin(Box::leak(answer.into_boxed_str()).as_bytes()).await;
+    let request = |fields: &str| format!("GET / HTTP/1.1\r\nHost: a.test\r\n{fields}\r\n");
+    for (max_headers, expected) in [("100", [431, 502]), ("200", [200, 200])] {
+        let settings = format!("[http]\nmax_headers = {max_headers}\n");
+        let proxy = Proxy::start(&origin, HeadPolicy::Copy, &settings);
+        for (fields, expected) in [fields.as_str(), ""].iter().zip(expected) {
+            let mut client = proxy.connect().await;
+            client.send(request(fields).as_bytes()).await;
+            let (status, text) = status(&mut client).await;
+            assert_eq!(status, expected, "{max_headers}: {text}");
+            assert_eq!(status == 502, text.contains("http.max_headers"), "{text}");
+        }
+        proxy.stop().await;
+    }
+}

@@ -129,6 +129,8 @@ fn every_key_changed() -> Config {
             header_timeout: seconds(1),
             body_timeout: seconds(2),
             max_header_bytes: ByteSize::new(10_001),
+            max_headers: 101,
+            header_case: HeaderCase::AsSent,
             max_requests: count(3),
             forwarded: ForwardedPolicy::Append,
         },

@@ -1,0 +1,44 @@
+//! How the heads of messages are read from and written to upstream servers.
+
+use hyper::client::conn::http1;
+use hyper_util::client::legacy;
+
+use crate::config::{HEADERS, HeaderCase, HttpConfig};
+
+/// The bounds and the form of message heads.
+#[derive(Debug, Clone, Copy)]
+pub struct HeadForm {
+    max_headers: usize,
+    as_sent: bool,
+}
+
+impl HeadForm {
+    /// As `config` has it.
+    #[must_use]
+    pub fn new(config: &HttpConfig) -> Self {
+        Self {
+            max_headers: config.max_headers,
+            as_sent: config.header_case == HeaderCase::AsSent,
+        }
+    }
+
+    /// For a connection.
+    #[must_use]
+    pub fn connection(self) -> http1::Builder {
+        let mut builder = http1::Builder::new();
+        builder.preserve_header_case(self.as_sent);
+        // With another number than its own, hyper takes memory for each head.
+        if self.max_headers != HEADERS {
+            builder.max_headers(self.max_headers);
+        }
+        builder
+    }
+
+    /// For a pool of connections.
+    pub(super) fn pool(self, builder: &mut legacy::Builder) {
+        builder.http1_preserve_header_case(self.as_sent);
+        if self.max_headers != HEADERS {
+            builder.http1_max_headers(self.max_headers);
+        }
+    }
+}
