@@ -5,7 +5,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use headpin_slab::SlabReader;
 use http::header::{CONNECTION, UPGRADE};
 use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use http_body::Body as HttpBody;
@@ -28,7 +27,7 @@ use crate::observe::labels::UpgradeResult;
 use crate::observe::metrics::Metrics;
 use crate::route::Route;
 use crate::tunnel::Half;
-use crate::upstream::UpstreamStream;
+use crate::upstream::UpstreamSlices;
 use crate::worker::{ConnectionRecord, WorkerContext};
 
 /// The upstream's half of a tunnel, until the client has its 101.
@@ -37,7 +36,7 @@ use crate::worker::{ConnectionRecord, WorkerContext};
 /// `copy` lets go of it.
 #[derive(Debug)]
 pub(crate) struct UpstreamHalf {
-    io: HeadIo<SlabReader<UpstreamStream>>,
+    io: HeadIo<UpstreamSlices>,
     /// What hyper had read too many.
     read_too_much: Bytes,
     /// Path of the upgrade request.
@@ -46,13 +45,13 @@ pub(crate) struct UpstreamHalf {
 
 impl UpstreamHalf {
     /// The stream, and the head that was cut from it.
-    pub(crate) fn into_half(self) -> Half<SlabReader<UpstreamStream>> {
+    pub(crate) fn into_half(self) -> Half<UpstreamSlices> {
         let (stream, head) = self.io.into_head(&self.read_too_much);
         Half { stream, head }
     }
 }
 
-type UpstreamIo = TokioIo<HeadIo<SlabReader<UpstreamStream>>>;
+type UpstreamIo = TokioIo<HeadIo<UpstreamSlices>>;
 
 /// Performs both exchanges of an upgrade: checks the request, dials, asks the upstream, checks its 101.
 ///
@@ -94,8 +93,8 @@ async fn try_exchange<B: HttpBody>(
     parts.headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     let request = Request::from_parts(parts, Empty::<Bytes>::new());
 
-    let stream = route.upstream.dialer.dial().await?;
-    let io = HeadIo::watched(SlabReader::new(stream, Rc::clone(&worker.slabs)));
+    let stream = route.upstream.dialer.dial(&worker.slabs, &worker.tls_buffers).await?;
+    let io = HeadIo::watched(stream);
     // Every request on this connection asks for an upgrade, it is the only one.
     io.state().slot.keep();
     let limit = route.upstream.response_timeout;

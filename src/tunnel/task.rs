@@ -5,14 +5,14 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use headpin_slab::{Head, SlabReader};
+use headpin_slab::Head;
 
 use super::downstream::Downstream;
 use super::relay::{Relay, RelayError};
 use crate::observe::ACCESS_LOG;
 use crate::observe::labels::{CloseReason, Direction};
 use crate::observe::metrics::GaugeGuard;
-use crate::upstream::UpstreamStream;
+use crate::upstream::UpstreamSlices;
 use crate::worker::{Heads, ListedTunnel, Order, WorkerContext};
 
 /// One side of a tunnel to be: its stream, and what it had sent before the tunnel began.
@@ -31,7 +31,7 @@ pub struct Half<S> {
 #[derive(Debug)]
 pub struct Tunnel<D> {
     downstream: D,
-    upstream: SlabReader<UpstreamStream>,
+    upstream: UpstreamSlices,
     to_upstream: Relay,
     to_downstream: Relay,
     record: ListedTunnel,
@@ -49,7 +49,7 @@ impl<D: Downstream> Tunnel<D> {
     #[must_use]
     pub fn new(
         downstream: Half<D>,
-        upstream: Half<SlabReader<UpstreamStream>>,
+        upstream: Half<UpstreamSlices>,
         record: ListedTunnel,
         worker: Rc<WorkerContext>,
     ) -> Self {

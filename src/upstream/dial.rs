@@ -1,9 +1,13 @@
 //! Connecting to a server: the next one in turn, and if it fails another.
 
+use std::future::Future;
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use headpin_slab::WorkerSlabs;
+use headpin_tls::{SlabStream, TlsBuffers};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
@@ -12,6 +16,7 @@ use tokio_rustls::TlsConnector;
 
 use super::balance::{Balancer, Server};
 use super::eyeballs;
+use super::slices::UpstreamSlices;
 use super::stream::UpstreamStream;
 use crate::config::{Scheme, ServerUrl, UpstreamConfig};
 use crate::observe::labels::UpstreamFailure;
@@ -76,7 +81,7 @@ impl DialError {
 /// Connects to the upstream's servers.
 pub struct Dialer {
     balancer: Balancer,
-    tls: TlsConnector,
+    tls: Arc<ClientConfig>,
     connect_timeout: Duration,
     keepalive: Option<Duration>,
     metrics: Arc<Metrics>,
@@ -93,7 +98,7 @@ impl Dialer {
     ) -> Self {
         Self {
             balancer: Balancer::new(&config.servers, config.down_for),
-            tls: TlsConnector::from(tls),
+            tls,
             connect_timeout: config.connect_timeout,
             keepalive,
             metrics,
@@ -105,17 +110,17 @@ impl Dialer {
         self.balancer.show(&self.metrics);
     }
 
-    /// Connects to the next server in turn; when one fails, to the one after it, until each was tried once.
+    /// Connects to the next server in turn, to be read in slices; when one fails, to the one after it, until each was tried once.
     ///
     /// # Errors
     /// The failure of the last server that was tried.
     ///
     /// # Cancel safety
     /// Dropping it closes what was being connected.
-    pub async fn dial(&self) -> Result<UpstreamStream, DialError> {
+    pub async fn dial(&self, slabs: &Rc<WorkerSlabs>, buffers: &Rc<TlsBuffers>) -> Result<UpstreamSlices, DialError> {
         let mut last = DialError::NoServer;
         for server in self.candidates() {
-            match self.dial_server(server).await {
+            match self.noted(server, self.slices(&server.url, slabs, buffers)).await {
                 Ok(stream) => return Ok(stream),
                 Err(error) => last = error,
             }
@@ -128,7 +133,7 @@ impl Dialer {
         self.balancer.candidates()
     }
 
-    /// Connects to `server`, and notes how that went.
+    /// Connects to `server`.
     ///
     /// # Errors
     /// Its failure.
@@ -136,7 +141,16 @@ impl Dialer {
     /// # Cancel safety
     /// Dropping it closes what was being connected.
     pub async fn dial_server(&self, server: &Server) -> Result<UpstreamStream, DialError> {
-        let connected = timeout(self.connect_timeout, self.connect(&server.url)).await;
+        self.noted(server, self.stream(&server.url)).await
+    }
+
+    /// Waits for `connecting` to `server` within the limit, and notes how that went.
+    async fn noted<T>(
+        &self,
+        server: &Server,
+        connecting: impl Future<Output = Result<T, DialError>>,
+    ) -> Result<T, DialError> {
+        let connected = timeout(self.connect_timeout, connecting).await;
         let connected = connected.unwrap_or_else(|_| {
             Err(DialError::Timeout {
                 server: server.url.to_string(),
@@ -161,39 +175,68 @@ impl Dialer {
         }
     }
 
-    async fn connect(&self, url: &ServerUrl) -> Result<UpstreamStream, DialError> {
+    /// A socket that is connected to the server at `url`.
+    async fn socket(&self, url: &ServerUrl) -> Result<TcpStream, DialError> {
         let server = || url.to_string();
         let addresses = tokio::net::lookup_host((url.host.as_str(), url.port));
         let addresses = addresses.await.map_err(|source| DialError::Resolve {
             server: server(),
             source,
         })?;
-        let connected = eyeballs::connect(url, addresses.collect(), self.connect_timeout).await;
-        let socket = connected.map_err(|source| DialError::Connect {
+        let failed = |source| DialError::Connect {
             server: server(),
             source,
-        })?;
-        self.secure(url, socket).await
+        };
+        let connected = eyeballs::connect(url, addresses.collect(), self.connect_timeout).await;
+        let socket = connected.map_err(failed)?;
+        sockets::tune(&socket, self.keepalive).map_err(failed)?;
+        Ok(socket)
     }
 
-    async fn secure(&self, url: &ServerUrl, socket: TcpStream) -> Result<UpstreamStream, DialError> {
-        sockets::tune(&socket, self.keepalive).map_err(|source| DialError::Connect {
-            server: url.to_string(),
-            source,
-        })?;
+    async fn stream(&self, url: &ServerUrl) -> Result<UpstreamStream, DialError> {
+        let socket = self.socket(url).await?;
         let open = GaugeGuard::new(&self.metrics.upstream_connections_open);
         match url.scheme {
             Scheme::Http => Ok(UpstreamStream::plain(socket, open)),
             Scheme::Https => {
-                let failed = |source| DialError::Tls {
-                    server: url.to_string(),
-                    source,
-                };
-                let name = ServerName::try_from(url.host.clone()).map_err(|error| failed(io::Error::other(error)))?;
-                let stream = self.tls.connect(name, socket).await.map_err(failed)?;
+                let connecting = TlsConnector::from(Arc::clone(&self.tls)).connect(name(url)?, socket);
+                let stream = connecting.await.map_err(|error| tls_failed(url, error))?;
                 Ok(UpstreamStream::tls(stream, open))
             }
         }
+    }
+
+    async fn slices(
+        &self,
+        url: &ServerUrl,
+        slabs: &Rc<WorkerSlabs>,
+        buffers: &Rc<TlsBuffers>,
+    ) -> Result<UpstreamSlices, DialError> {
+        let socket = self.socket(url).await?;
+        let open = GaugeGuard::new(&self.metrics.upstream_connections_open);
+        match url.scheme {
+            Scheme::Http => Ok(UpstreamSlices::plain(socket, Rc::clone(slabs), open)),
+            Scheme::Https => {
+                let (config, buffers) = (Arc::clone(&self.tls), Rc::clone(buffers));
+                let connecting = SlabStream::connect(socket, config, name(url)?, buffers, self.connect_timeout);
+                let stream = connecting
+                    .await
+                    .map_err(|error| tls_failed(url, io::Error::other(error)))?;
+                Ok(UpstreamSlices::tls(stream, open))
+            }
+        }
+    }
+}
+
+/// The name that the server's certificate must have.
+fn name(url: &ServerUrl) -> Result<ServerName<'static>, DialError> {
+    ServerName::try_from(url.host.clone()).map_err(|error| tls_failed(url, io::Error::other(error)))
+}
+
+fn tls_failed(url: &ServerUrl, source: io::Error) -> DialError {
+    DialError::Tls {
+        server: url.to_string(),
+        source,
     }
 }
 

@@ -8,6 +8,7 @@ mod heads;
 mod pace;
 mod pool;
 mod roots;
+mod slices;
 mod stream;
 
 pub use balance::Server;
@@ -17,4 +18,5 @@ pub use heads::HeadForm;
 pub use pace::ReadPace;
 pub use pool::{DialingConnector, MAX_BUFFER, PooledClient, PooledConnection, RequestBody};
 pub use roots::RootsError;
+pub use slices::UpstreamSlices;
 pub use stream::UpstreamStream;

@@ -1,10 +1,9 @@
-//! A connection to an upstream server.
+//! A connection to an upstream server, for plain requests.
 
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use headpin_slab::Readable;
 use headpin_slab::forward_async_write;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -39,17 +38,6 @@ impl UpstreamStream {
 impl AsyncRead for UpstreamStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.kind).poll_read(cx, into)
-    }
-}
-
-impl Readable for UpstreamStream {
-    #[inline]
-    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &self.kind {
-            Either::Left(stream) => stream.poll_readable(cx),
-            // What was read of the socket may hold more than was asked for.
-            Either::Right(_) => Poll::Ready(Ok(())),
-        }
     }
 }
 

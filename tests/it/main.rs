@@ -15,6 +15,7 @@ mod files;
 mod heads;
 mod heap_profile;
 mod http;
+mod https_upstream;
 mod layers;
 mod leak;
 mod log;

@@ -2,6 +2,7 @@
 
 use std::ops::DerefMut;
 
+use headpin_slab::SlabClass;
 use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
 use rustls::kernel::KernelConnection;
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
@@ -13,13 +14,16 @@ use crate::fault::{Fault, fault};
 /// One end of a connection.
 pub trait Side: sealed::Sealed + 'static {
     /// rustls's connection of this side.
-    type Connection: DerefMut<Target = UnbufferedConnectionCommon<Self::Data>>;
+    type Connection: DerefMut<Target = UnbufferedConnectionCommon<Self::Data>> + Unpin;
     /// rustls's mark of this side.
-    type Data: 'static;
+    type Data: Unpin + 'static;
     /// What has come of a message that is no KeyUpdate.
-    type Message: Default;
+    type Message: Default + Unpin;
     /// What of the handshake is kept for whoever asks.
-    type Facts: Default;
+    type Facts: Default + Unpin;
+
+    /// The slab that this side reads into.
+    const CLASS: SlabClass;
 
     #[doc(hidden)]
     fn process<'c, 'i>(
@@ -63,6 +67,9 @@ impl Side for Server {
     type Message = ();
     type Facts = ();
 
+    const CLASS: SlabClass = SlabClass::Tls;
+
+    #[inline]
     fn process<'c, 'i>(
         connection: &'c mut Self::Connection,
         incoming: &'i mut [u8],
@@ -101,6 +108,9 @@ impl Side for Client {
     /// The key exchange.
     type Facts = Option<NamedGroup>;
 
+    const CLASS: SlabClass = SlabClass::Tcp;
+
+    #[inline]
     fn process<'c, 'i>(
         connection: &'c mut Self::Connection,
         incoming: &'i mut [u8],

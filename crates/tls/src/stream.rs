@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use headpin_ledger as ledger;
 use headpin_slab::{Readable, SlabClass, SlabSlice, SliceRead, Unsent, WorkerSlabs};
-use rustls::{HandshakeKind, ServerConfig};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, HandshakeKind, ServerConfig};
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 use tokio_util::io::poll_read_buf;
@@ -20,7 +21,7 @@ use super::error::HandshakeError;
 use super::outgoing::Outgoing;
 use super::records::{MAX_PLAINTEXT, OVERHEAD};
 use super::session::Session;
-use super::side::Server;
+use super::side::{Client, Server, Side};
 
 /// Said in clear to a client that speaks HTTP to the TLS port.
 const PLAIN_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\
@@ -69,14 +70,14 @@ impl TlsBuffers {
     }
 }
 
-/// A downstream TLS connection. Its reads are slices of the worker's tls slab.
+/// A TLS connection, whose reads are slices of a slab: the worker's tls slab at a server, its tcp slab at a client.
 ///
 /// Between polls it holds no buffer but the ciphertext of a partial record and what a blocked write left, both of
 /// exactly their size.
 #[derive(Debug)]
-pub struct SlabStream<IO> {
+pub struct SlabStream<IO, S: Side = Server> {
     io: IO,
-    session: Session<Server>,
+    session: Session<S>,
     /// Ciphertext that the socket did not take yet.
     blocked: Unsent,
     /// Plaintext that arrived together with the end of the handshake.
@@ -89,7 +90,34 @@ pub struct SlabStream<IO> {
     buffers: Rc<TlsBuffers>,
 }
 
-impl<IO: Readable + AsyncWrite + Unpin> SlabStream<IO> {
+impl<IO: Readable + AsyncWrite + Unpin> SlabStream<IO, Client> {
+    /// Performs the handshake with the server `name` within `deadline`.
+    ///
+    /// # Errors
+    /// [`HandshakeError`].
+    ///
+    /// # Cancel safety
+    /// Dropping it closes the connection.
+    pub async fn connect(
+        io: IO,
+        config: Arc<ClientConfig>,
+        name: ServerName<'static>,
+        buffers: Rc<TlsBuffers>,
+        deadline: Duration,
+    ) -> Result<Self, HandshakeError> {
+        let mut hello = Outgoing::default();
+        let (session, taken) = ledger::measure(|| Session::connect(config, name, &mut hello));
+        let mut session = session.map_err(HandshakeError::Tls)?;
+        session.claim(taken);
+        let mut stream = Self::new(io, session, buffers);
+        stream.blocked = hello[..].into();
+        drop(hello);
+        let handshake = timeout(deadline, poll_fn(|cx| stream.poll_handshake(cx))).await;
+        handshake.unwrap_or(Err(HandshakeError::Timeout)).map(|()| stream)
+    }
+}
+
+impl<IO: Readable + AsyncWrite + Unpin> SlabStream<IO, Server> {
     /// What of the memory claimed for TLS is inside this struct, and so in the memory of whoever holds it, in bytes.
     pub const INLINE_BYTES: i64 = size_of::<Session<Server>>() as i64;
 
@@ -110,16 +138,8 @@ impl<IO: Readable + AsyncWrite + Unpin> SlabStream<IO> {
         let (session, taken) = ledger::measure(|| Session::accept(config));
         let mut session = session.map_err(HandshakeError::Tls)?;
         session.claim(taken + Self::INLINE_BYTES);
-        let mut stream = Self {
-            io,
-            session,
-            blocked: Unsent::default(),
-            early: None,
-            ended: false,
-            close_sent: false,
-            answers: true,
-            buffers,
-        };
+        let mut stream = Self::new(io, session, buffers);
+        stream.answers = true;
         let handshake = timeout(deadline, poll_fn(|cx| stream.poll_handshake(cx))).await;
         let Err(error) = handshake.unwrap_or(Err(HandshakeError::Timeout)) else {
             return Ok(stream);
@@ -133,8 +153,23 @@ impl<IO: Readable + AsyncWrite + Unpin> SlabStream<IO> {
         let _ = timeout(LINGER, stream.linger()).await;
         Err(error)
     }
+}
 
-    /// Says close_notify and gives the client a moment to read what was said before that.
+impl<IO: Readable + AsyncWrite + Unpin, S: Side> SlabStream<IO, S> {
+    fn new(io: IO, session: Session<S>, buffers: Rc<TlsBuffers>) -> Self {
+        Self {
+            io,
+            session,
+            blocked: Unsent::default(),
+            early: None,
+            ended: false,
+            close_sent: false,
+            answers: false,
+            buffers,
+        }
+    }
+
+    /// Says close_notify and gives the peer a moment to read what was said before that.
     ///
     /// # Cancel safety
     /// Dropping it closes the socket at once.
@@ -216,7 +251,7 @@ impl<IO: Readable + AsyncWrite + Unpin> SlabStream<IO> {
         let buffers = Rc::clone(&self.buffers);
         let mut scratch = buffers.scratch.borrow_mut();
         let Scratch { plaintext, outgoing } = &mut *scratch;
-        let mut pool = buffers.slabs.for_read(SlabClass::Tls);
+        let mut pool = buffers.slabs.for_read(S::CLASS);
 
         let partial = self.session.partial();
         let most = sealed_len(most.min(buffers.chunk)).min(pool.capacity() - partial.len());
@@ -315,12 +350,12 @@ fn invalid_data(error: rustls::Error) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
-impl<IO: Readable + AsyncWrite + Unpin> SliceRead for SlabStream<IO> {
+impl<IO: Readable + AsyncWrite + Unpin, S: Side> SliceRead for SlabStream<IO, S> {
     /// An end without close_notify is an error of kind `UnexpectedEof`; a fault of TLS is one of kind `InvalidData`, and
     /// stays.
     fn poll_read_slice(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<io::Result<Option<SlabSlice>>> {
         if let Some(early) = self.early.take() {
-            let mut pool = self.buffers.slabs.for_read(SlabClass::Tls);
+            let mut pool = self.buffers.slabs.for_read(S::CLASS);
             let mut carving = pool.carve(early.len());
             carving.extend(&early);
             return Poll::Ready(Ok(carving.finish()));
@@ -345,11 +380,11 @@ impl<IO: Readable + AsyncWrite + Unpin> SliceRead for SlabStream<IO> {
     }
 
     fn class(&self) -> SlabClass {
-        SlabClass::Tls
+        S::CLASS
     }
 }
 
-impl<IO: Readable + AsyncWrite + Unpin> AsyncWrite for SlabStream<IO> {
+impl<IO: Readable + AsyncWrite + Unpin, S: Side> AsyncWrite for SlabStream<IO, S> {
     /// Takes up to a chunk once nothing is blocked; what the socket does not take then is kept as ciphertext.
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = &mut *self;

@@ -40,9 +40,23 @@ impl Proxy {
         Self::with_toml(&(toml(&servers, policy, settings) + admin))
     }
 
+    /// In front of `back`, over TLS.
+    pub fn over_tls(back: &Self, policy: HeadPolicy, settings: &str) -> Self {
+        Self::over_tls_trusting(back, back, policy, settings)
+    }
+
+    /// The same, with trust in the authority of `trusted`.
+    pub fn over_tls_trusting(back: &Self, trusted: &Self, policy: HeadPolicy, settings: &str) -> Self {
+        let server = format!("https://localhost:{}", back.address.port());
+        let ca = trusted.folder.path().join("ca.pem");
+        let text = toml(&[server], policy, settings);
+        Self::with_toml(&text.replace("[upstream]\n", &format!("[upstream]\nca = {ca:?}\n")))
+    }
+
     fn with_toml(text: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let made = certificates();
+        std::fs::write(folder.path().join("ca.pem"), &made.ca).unwrap();
         std::fs::write(folder.path().join("leaf.pem"), &made.leaf).unwrap();
         std::fs::write(folder.path().join("key.pem"), &made.leaf_key).unwrap();
         let mut roots = RootCertStore::empty();

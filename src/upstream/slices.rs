@@ -1,0 +1,62 @@
+//! A connection to an upstream server that is read in slices, for tunnels.
+
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use headpin_slab::{SlabClass, SlabReader, SlabSlice, SliceRead, WorkerSlabs, forward_async_write};
+use headpin_tls::{Client, SlabStream};
+use tokio::io::AsyncWrite;
+use tokio::net::TcpStream;
+use tokio_util::either::Either;
+
+use crate::observe::metrics::GaugeGuard;
+
+/// A connection to an upstream server, in clear or in TLS, that is read into the worker's tcp slab; counted while it lives.
+#[derive(Debug)]
+pub struct UpstreamSlices {
+    /// TLS apart: a tunnel has room for the other, which most are.
+    kind: Either<SlabReader<TcpStream>, Box<SlabStream<TcpStream, Client>>>,
+    _open: GaugeGuard,
+}
+
+impl UpstreamSlices {
+    pub(super) fn plain(socket: TcpStream, slabs: Rc<WorkerSlabs>, open: GaugeGuard) -> Self {
+        Self {
+            kind: Either::Left(SlabReader::new(socket, slabs)),
+            _open: open,
+        }
+    }
+
+    pub(super) fn tls(stream: SlabStream<TcpStream, Client>, open: GaugeGuard) -> Self {
+        Self {
+            kind: Either::Right(Box::new(stream)),
+            _open: open,
+        }
+    }
+}
+
+impl SliceRead for UpstreamSlices {
+    #[inline]
+    fn poll_read_slice(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<io::Result<Option<SlabSlice>>> {
+        match &mut self.kind {
+            Either::Left(stream) => stream.poll_read_slice(cx, most),
+            Either::Right(stream) => stream.poll_read_slice(cx, most),
+        }
+    }
+
+    fn slabs(&self) -> &Rc<WorkerSlabs> {
+        match &self.kind {
+            Either::Left(stream) => stream.slabs(),
+            Either::Right(stream) => stream.slabs(),
+        }
+    }
+
+    fn class(&self) -> SlabClass {
+        SlabClass::Tcp
+    }
+}
+
+impl AsyncWrite for UpstreamSlices {
+    forward_async_write!(kind);
+}
