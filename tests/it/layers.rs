@@ -55,6 +55,18 @@ fn uses(text: &str) -> Vec<String> {
     named
 }
 
+/// The answers of "Where is ...?" in the same document.
+#[test]
+fn what_a_newcomer_asks_for_is_where_the_document_says() {
+    let text = fs::read_to_string("docs/architecture.md").unwrap();
+    let questions = text.lines().filter(|line| line.starts_with("| Where "));
+    let places: Vec<&str> = questions.filter_map(|line| line.split('`').nth(1)).collect();
+    assert!(places.len() >= 10, "{places:?}");
+    for place in places {
+        assert!(Path::new(place).is_file(), "{place} is not there");
+    }
+}
+
 #[test]
 fn a_module_uses_only_modules_of_lower_layers() {
     let layers = layers();
