@@ -1,10 +1,11 @@
 //! A connection to an upstream server that is read in slices, for tunnels.
 
-use std::io;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use headpin_slab::{SlabClass, SlabReader, SlabSlice, SliceRead, WorkerSlabs, forward_async_write};
+use headpin_slab::{SlabClass, SlabReader, SlabSlice, SliceRead, WorkerSlabs};
 use headpin_tls::{Client, SlabStream};
 use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
@@ -57,6 +58,46 @@ impl SliceRead for UpstreamSlices {
     }
 }
 
+/// By hand, as Either's own are calls that the compiler does not see through.
 impl AsyncWrite for UpstreamSlices {
-    forward_async_write!(kind);
+    #[inline]
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match &mut self.kind {
+            Either::Left(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Either::Right(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.kind {
+            Either::Left(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Either::Right(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match &self.kind {
+            Either::Left(stream) => stream.is_write_vectored(),
+            Either::Right(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    #[inline]
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.kind {
+            Either::Left(stream) => Pin::new(stream).poll_flush(cx),
+            Either::Right(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.kind {
+            Either::Left(stream) => Pin::new(stream).poll_shutdown(cx),
+            Either::Right(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
 }

@@ -152,6 +152,7 @@ impl SlabSlice {
         Self { bytes, slab }
     }
 
+    #[inline]
     pub(super) fn slab(&self) -> &Slab {
         &self.slab
     }
@@ -182,6 +183,7 @@ impl SlabSlice {
 impl Deref for SlabSlice {
     type Target = [u8];
 
+    #[inline]
     fn deref(&self) -> &[u8] {
         &self.bytes
     }

@@ -31,12 +31,14 @@ impl From<&[u8]> for Waiting {
 impl Deref for Waiting {
     type Target = [u8];
 
+    #[inline]
     fn deref(&self) -> &[u8] {
         &self.0
     }
 }
 
 impl DerefMut for Waiting {
+    #[inline]
     fn deref_mut(&mut self) -> &mut [u8] {
         &mut self.0
     }
@@ -83,12 +85,14 @@ impl From<&[u8]> for Unsent {
 impl Unsent {
     /// Whether nothing is left.
     #[must_use]
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.sent == self.bytes.len()
     }
 
     /// Bytes of memory that it holds.
     #[must_use]
+    #[inline]
     pub fn held(&self) -> usize {
         self.bytes.len()
     }

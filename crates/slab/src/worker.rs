@@ -59,6 +59,7 @@ impl WorkerSlabs {
 
     /// The policy in force.
     #[must_use]
+    #[inline]
     pub fn policy(&self) -> HeadPolicy {
         self.policy.get()
     }
@@ -84,6 +85,7 @@ impl WorkerSlabs {
     }
 
     /// The pool of `class`, ready for one read: under `copy` rewound, since no slice of an earlier poll is out.
+    #[inline]
     pub fn for_read(&self, class: SlabClass) -> RefMut<'_, SlabPool> {
         let mut pool = self.pool(class).borrow_mut();
         if self.policy() == HeadPolicy::Copy {
@@ -150,6 +152,7 @@ impl WorkerSlabs {
         self.pool(class).borrow().spares()
     }
 
+    #[inline]
     fn pool(&self, class: SlabClass) -> &RefCell<SlabPool> {
         match class {
             SlabClass::Tls => &self.tls,

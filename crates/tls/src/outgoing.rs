@@ -26,6 +26,7 @@ impl Outgoing {
     }
 
     /// Appends `bytes` as they are.
+    #[inline]
     pub fn append(&mut self, bytes: &[u8]) {
         self.room(bytes.len()).copy_from_slice(bytes);
     }
@@ -42,6 +43,7 @@ impl Outgoing {
     }
 
     /// Makes it empty; its memory stays.
+    #[inline]
     pub fn clear(&mut self) {
         self.len = 0;
     }
@@ -55,6 +57,7 @@ impl Outgoing {
 impl Deref for Outgoing {
     type Target = [u8];
 
+    #[inline]
     fn deref(&self) -> &[u8] {
         &self.memory[..self.len]
     }

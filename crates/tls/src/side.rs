@@ -69,7 +69,7 @@ impl Side for Server {
 
     const CLASS: SlabClass = SlabClass::Tls;
 
-    #[inline]
+    #[inline(always)]
     fn process<'c, 'i>(
         connection: &'c mut Self::Connection,
         incoming: &'i mut [u8],
@@ -110,7 +110,7 @@ impl Side for Client {
 
     const CLASS: SlabClass = SlabClass::Tcp;
 
-    #[inline]
+    #[inline(always)]
     fn process<'c, 'i>(
         connection: &'c mut Self::Connection,
         incoming: &'i mut [u8],
