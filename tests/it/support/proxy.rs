@@ -160,8 +160,13 @@ fn toml(servers: &[String], policy: HeadPolicy, settings: &str) -> String {
         true => "",
         false => "[admin]\nlisten = \"127.0.0.1:0\"\n",
     };
+    // Each test has a port of its own: tests run side by side, and listeners of one user share a port.
+    let server = match settings.contains("[server]") {
+        true => "",
+        false => "server.listen = \"127.0.0.1:0\"\n",
+    };
     format!(
-        "head_policy = \"{policy}\"\n{settings}\n[tls]\ncertificates = [{{ cert = \"leaf.pem\", key = \"key.pem\" }}]\n\
+        "head_policy = \"{policy}\"\n{server}{settings}\n[tls]\ncertificates = [{{ cert = \"leaf.pem\", key = \"key.pem\" }}]\n\
          [upstream]\nservers = {servers:?}\n{admin}"
     )
 }
