@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use headpin::observe::labels::HeadPolicy;
+use tokio::net::TcpSocket;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::support::{Client, Origin, Proxy, Scripted};
@@ -268,6 +269,43 @@ async fn a_request_goes_again_if_it_may_when_the_server_closes_a_kept_connection
     assert_eq!(taken.load(Ordering::Relaxed), before + 2, "neither was sent twice");
     drop(client);
     proxy.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_goes_whole_to_the_first_server_that_takes_connections() {
+    let (live, mut seen) = origin(EMPTY_200).await;
+    // Bound, but not listening: connections are refused, and no other test gets the ports.
+    let closed = [(); 2].map(|()| {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        socket
+    });
+    let mut addresses = vec![
+        closed[0].local_addr().unwrap(),
+        closed[1].local_addr().unwrap(),
+        live.address,
+    ];
+    // Wherever a proxy begins, in two of three orders it begins with a server that is closed.
+    for _ in 0..3 {
+        addresses.rotate_left(1);
+        let servers: Vec<String> = addresses.iter().map(|address| format!("http://{address}")).collect();
+        for framing in [
+            "Content-Length: 3\r\n\r\nabc",
+            "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+        ] {
+            let proxy = Proxy::with_servers(&servers, HeadPolicy::Copy, "");
+            let mut client = proxy.connect().await;
+            client
+                .send(format!("POST / HTTP/1.1\r\nHost: a.test\r\n{framing}").as_bytes())
+                .await;
+            assert_eq!(status(&mut client).await.0, 200, "{servers:?} {framing:?}");
+            assert_eq!(seen.recv().await.unwrap().body, b"abc", "{servers:?} {framing:?}");
+            assert_eq!(proxy.metrics.request_body_bytes_total.get(), 3);
+            drop(client);
+            proxy.stop().await;
+        }
+    }
+    assert!(seen.try_recv().is_err(), "nothing was sent twice");
 }
 
 #[tokio::test]
