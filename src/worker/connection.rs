@@ -18,7 +18,7 @@ const MOST_OF_HTTP: i32 = 128 << 10;
 
 /// What a connection holds between two requests, in bytes.
 #[derive(Debug, Default, Clone, Copy)]
-pub enum AtRest {
+enum AtRest {
     /// No request has come.
     #[default]
     Unknown,

@@ -11,7 +11,7 @@ mod settings;
 mod tunnel;
 
 pub use admission::{Admission, Admitted};
-pub use connection::{AtRest, ConnectionRecord};
+pub use connection::ConnectionRecord;
 pub use context::WorkerContext;
 pub use identity::Identity;
 pub use mailbox::{Mailbox, Order};

@@ -80,7 +80,7 @@ impl Registry {
         self.tunnels.borrow().values().for_each(|record| each(record));
     }
 
-    /// Calls `of_connection` or `of_tunnel` for at most `most` of both with an id above `after`, in the order of ids, and says
+    /// Calls `each` for at most `most` connections and tunnels with an id above `after`, in the order of their ids. Returns
     /// whether there are more.
     pub fn page(&self, after: u64, most: usize, mut each: impl FnMut(Listed<'_>)) -> bool {
         let (connections, tunnels) = (self.connections.borrow(), self.tunnels.borrow());
