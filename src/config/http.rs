@@ -4,8 +4,10 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use headpin_labels::labels;
-use headpin_settings::kind::{LONGEST, SHORTEST, choice, count, duration, positive, size};
+use headpin_settings::kind::{LONGEST, SHORTEST, choice, count, duration, list, parsed, positive, size};
 use headpin_settings::{ByteSize, settings};
+
+use super::upgrade_protocol::UpgradeProtocol;
 
 /// hyper takes no read buffer below 8 KiB.
 const MIN_HEADER_BYTES: ByteSize = ByteSize::kib(8);
@@ -19,6 +21,10 @@ const MAX_REQUESTS: usize = 1 << 30;
 pub(crate) const HEADERS: usize = 100;
 /// More fields than any application sends.
 const MAX_HEADERS: usize = 10_000;
+
+const PROTOCOLS: &str = r#"["tcp", "SPDY/3.1"]"#;
+const PROTOCOL: &str =
+    r#"a protocol's name such as "tcp" or "SPDY/3.1"; WebSocket needs no entry, and HTTP/2 cannot have one"#;
 
 labels! {
     /// How header names are written.
@@ -55,6 +61,10 @@ settings! {
         /// How header names are written, both ways: "lower" in lower case, as HTTP/2 has them; "as_sent" as the other side
         /// wrote them, for devices that compare names as if their case meant something.
         header_case: HeaderCase = choice(), default(HeaderCase::Lower), at_reload;
+        /// Protocols other than WebSocket that a request may switch to by its Upgrade header, such as "tcp" for docker attach or
+        /// "SPDY/3.1" for kubectl exec. A request for any other is answered as if it had not asked. Such a tunnel carries bytes
+        /// and not frames: no messages are counted, and where a WebSocket gets a Close, it ends.
+        upgrades: Vec<UpgradeProtocol> = list(parsed::<UpgradeProtocol>(PROTOCOL), PROTOCOLS), default(Vec::new()), at_reload;
         /// Requests in progress at once in the process; past that, new ones are answered 503. Open tunnels do not count.
         max_requests: NonZeroUsize = positive(MAX_REQUESTS), default(REQUESTS), at_start;
         /// What becomes of Forwarded and X-Forwarded headers that the client sends: "replace" removes them and sends ours, as

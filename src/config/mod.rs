@@ -13,6 +13,7 @@ mod server_url;
 mod slabs;
 mod tls;
 mod tunnel;
+mod upgrade_protocol;
 mod upstream;
 pub mod watch;
 
@@ -37,6 +38,7 @@ pub use self::server_url::{InvalidServerUrl, Scheme, ServerUrl};
 pub use self::slabs::SlabsConfig;
 pub use self::tls::{CertificateFiles, TlsConfig, TlsVersion};
 pub use self::tunnel::TunnelConfig;
+pub use self::upgrade_protocol::{InvalidProtocol, UpgradeProtocol};
 pub use self::upstream::UpstreamConfig;
 use crate::observe::labels::{HeadPolicy, RelayPolicy};
 

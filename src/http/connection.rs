@@ -119,7 +119,7 @@ async fn serve_http(
         origin,
         io: Rc::clone(&state),
         asked: Cell::default(),
-        wants_websocket: Cell::default(),
+        asked_protocol: RefCell::default(),
         appetite: Rc::default(),
         record: Rc::clone(listed.record()),
         upstream: RefCell::default(),
@@ -166,7 +166,8 @@ async fn serve_http(
             let (stream, head) = parts.io.into_inner().into_head(&parts.read_buf);
             drop(parts.read_buf);
             let record = listed.into_tunnel(upstream.path.clone());
-            let tunnel = Tunnel::new(Half { stream, head }, upstream.into_half(), record, Rc::clone(&worker));
+            let (content, downstream) = (upstream.content, Half { stream, head });
+            let tunnel = Tunnel::new(content, downstream, upstream.into_half(), record, Rc::clone(&worker));
             worker.tracker.spawn_local(tunnel);
         }
         (result, _) => {

@@ -1,9 +1,11 @@
-//! What makes a WebSocket handshake, on both exchanges (RFC 6455 section 4).
+//! What a request asks to switch to, and what makes a WebSocket handshake, on both exchanges (RFC 6455 section 4).
 
 use http::header::{CONNECTION, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
 use http_body::Body;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use crate::config::UpgradeProtocol;
 
 /// Why a request that asks for `Upgrade: websocket` is not a handshake. The client's fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -27,16 +29,45 @@ pub(crate) enum BadRequest {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum BadResponse {
-    #[error("the 101 does not say Upgrade: websocket and Connection: Upgrade")]
+    #[error("the 101 does not say Connection: Upgrade, and Upgrade with the protocol that was asked for")]
     Headers,
     #[error("the 101 has a wrong Sec-WebSocket-Accept")]
     Accept,
 }
 
-/// Whether a request asks for a WebSocket at all. Other protocols than that are not switched to: the header is ignored,
-/// as RFC 9110 section 7.8 allows.
-pub(crate) fn wants_websocket<B>(request: &Request<B>) -> bool {
-    has_token(request.headers(), UPGRADE, "websocket")
+/// What a request asks to switch to.
+#[derive(Debug, Clone)]
+pub(crate) enum Protocol {
+    WebSocket,
+    /// Bytes of which nothing is known.
+    Other(UpgradeProtocol),
+}
+
+impl Protocol {
+    /// As `Upgrade` names it.
+    pub(crate) fn name(&self) -> HeaderValue {
+        match self {
+            Self::WebSocket => HeaderValue::from_static("websocket"),
+            Self::Other(protocol) => protocol.name().clone(),
+        }
+    }
+}
+
+/// What a request asks to switch to: a WebSocket, or one of the protocols that `allowed` gives, which is called only for
+/// requests that ask for another. Anything else is not switched to: the header is ignored, as RFC 9110 section 7.8 allows, and in
+/// HTTP/1.0 demands.
+pub(crate) fn asked_protocol<B>(
+    request: &Request<B>,
+    allowed: impl FnOnce(&str) -> Option<UpgradeProtocol>,
+) -> Option<Protocol> {
+    let headers = request.headers();
+    let asked = headers.get(UPGRADE)?;
+    if has_token(headers, UPGRADE, "websocket") {
+        return Some(Protocol::WebSocket);
+    }
+    let switches = request.version() == Version::HTTP_11 && has_token(headers, CONNECTION, "upgrade");
+    let asked = asked.to_str().ok().filter(|_| switches)?;
+    allowed(asked).map(Protocol::Other)
 }
 
 /// The key of a proper handshake (section 4.2.1).
@@ -63,12 +94,21 @@ pub(crate) fn check_request<B: Body>(request: &Request<B>) -> Result<HeaderValue
         .ok_or(BadRequest::Key)
 }
 
+/// Whether a 101 switches to `protocol`, and to no other (RFC 9110 section 7.8).
+pub(crate) fn check_switch<B>(response: &Response<B>, protocol: &HeaderValue) -> Result<(), BadResponse> {
+    let headers = response.headers();
+    let named = protocol.to_str().is_ok_and(|name| has_token(headers, UPGRADE, name));
+    if named && has_token(headers, CONNECTION, "upgrade") {
+        Ok(())
+    } else {
+        Err(BadResponse::Headers)
+    }
+}
+
 /// Whether a 101 proves that the upstream understood the request with this key (section 4.1, the client's checks).
 pub(crate) fn check_response<B>(response: &Response<B>, key: &HeaderValue) -> Result<(), BadResponse> {
+    check_switch(response, &HeaderValue::from_static("websocket"))?;
     let headers = response.headers();
-    if !has_token(headers, UPGRADE, "websocket") || !has_token(headers, CONNECTION, "upgrade") {
-        return Err(BadResponse::Headers);
-    }
     let expected = derive_accept_key(key.as_bytes());
     match only(headers, SEC_WEBSOCKET_ACCEPT) {
         Some(accept) if accept.as_bytes() == expected.as_bytes() => Ok(()),
@@ -113,7 +153,7 @@ mod tests {
     fn check(build: impl FnOnce(&mut Request<Empty<Bytes>>)) -> Result<HeaderValue, BadRequest> {
         let mut request = request().body(Empty::new()).unwrap();
         build(&mut request);
-        assert!(wants_websocket(&request));
+        assert!(matches!(asked_protocol(&request, |_| None), Some(Protocol::WebSocket)));
         check_request(&request)
     }
 

@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http::{Request, Response};
 use http_body::Body as _;
@@ -24,7 +25,7 @@ use tower_http::timeout::TimeoutBody;
 use super::body::{self, Appetite, Body, PacedBody};
 use super::error::{self, ProxyError};
 use super::forward::forward;
-use super::handshake::wants_websocket;
+use super::handshake::{Protocol, asked_protocol};
 use super::head_io::IoState;
 use super::headers::Origin;
 use super::layer::{NoResponse, ObserveLayer, ObservedBody, RandomRequestId, RescueLayer, ResponseTimeoutLayer};
@@ -45,8 +46,8 @@ pub(crate) struct Exchange {
     pub(crate) io: Rc<IoState>,
     /// A request has come.
     pub(crate) asked: Cell<bool>,
-    /// The request under way asks for a WebSocket. On a connection one request follows the other.
-    pub(crate) wants_websocket: Cell<bool>,
+    /// What the request under way asks to switch to. On a connection one request follows the other.
+    pub(crate) asked_protocol: RefCell<Option<Protocol>>,
     /// How well the client takes responses.
     pub(crate) appetite: Rc<Appetite>,
     /// What its memory is claimed for.
@@ -120,13 +121,16 @@ where
         self.exchange.io.flow.request_arrived();
         self.exchange.record.request_begins();
         // Here, and not in a future: hyper may read on before it polls that, and then the slice would be gone.
-        let wants_websocket = wants_websocket(&request);
-        self.exchange.wants_websocket.set(wants_websocket);
-        if wants_websocket {
-            self.exchange.io.slot.keep();
-        } else {
-            self.exchange.io.slot.forget();
+        let protocol = asked_protocol(&request, |asked| {
+            let settings = self.exchange.worker.shared.settings.load();
+            let upgrades = &settings.routes.of(&request).upgrades;
+            upgrades.iter().find(|protocol| protocol.is(asked)).cloned()
+        });
+        match &protocol {
+            Some(_) => self.exchange.io.slot.keep(),
+            None => self.exchange.io.slot.forget(),
         }
+        self.exchange.asked_protocol.replace(protocol);
         let io = Rc::clone(&self.exchange.io);
         let appetite = Rc::clone(&self.exchange.appetite);
         let response = self.stack.clone().oneshot(request);
@@ -157,8 +161,8 @@ impl Service<Request<Incoming>> for Router {
         let exchange = Rc::clone(&self.exchange);
         Box::pin(async move {
             let metrics = Arc::clone(&exchange.worker.shared.metrics);
-            let result = if exchange.wants_websocket.get() {
-                let result = exchange.upgrade(request).await;
+            let result = if let Some(protocol) = exchange.asked_protocol.take() {
+                let result = exchange.upgrade(&protocol, request).await;
                 if exchange.upstream.borrow().is_none() {
                     // No tunnel comes of it, so no head: the connection goes on with other requests, if any.
                     exchange.io.slot.forget();
@@ -183,9 +187,11 @@ impl Service<Request<Incoming>> for Router {
 }
 
 impl Exchange {
-    async fn upgrade(&self, request: Request<Incoming>) -> Result<Response<Body>, BoxError> {
+    async fn upgrade(&self, protocol: &Protocol, request: Request<Incoming>) -> Result<Response<Body>, BoxError> {
         let route = Arc::clone(self.worker.shared.settings.load().routes.of(&request));
-        let (response, half) = upgrade::exchange(&self.worker, &self.record, &route, self.origin, request).await?;
+        let request = request.map(|incoming| timed(incoming, route.body_timeout));
+        let exchanged = upgrade::exchange(&self.worker, &self.record, &route, self.origin, protocol, request);
+        let (response, half) = exchanged.await?;
         self.upstream.replace(half);
         Ok(response)
     }
@@ -202,11 +208,16 @@ impl Exchange {
                     .map_err(BoxError::from)
             }
         });
-        let request = request.map(|incoming| match incoming.is_end_stream() {
-            true => body::empty(),
-            false => body::boxed(TimeoutBody::new(pause, incoming)),
-        });
+        let request = request.map(|incoming| timed(incoming, pause));
         ResponseTimeoutLayer::new(limit).layer(service).oneshot(request).await
+    }
+}
+
+/// The body of a request, given up when nothing of it comes for `pause`.
+fn timed(incoming: Incoming, pause: Duration) -> Body {
+    match incoming.is_end_stream() {
+        true => body::empty(),
+        false => body::boxed(TimeoutBody::new(pause, incoming)),
     }
 }
 

@@ -5,10 +5,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, UPGRADE};
+use http::header::{CONNECTION, EXPECT, UPGRADE};
 use http::{HeaderValue, Request, Response, StatusCode, Uri};
-use http_body::Body as HttpBody;
-use http_body_util::Empty;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::sync::oneshot;
@@ -18,15 +16,16 @@ use super::body::{self, Body};
 use super::error::ProxyError;
 use super::forward;
 use super::framing;
-use super::handshake;
+use super::handshake::{self, Protocol};
 use super::head_io::HeadIo;
 use super::headers::{self, Origin};
 use super::measured;
+use super::once::Once;
 use super::target;
 use crate::observe::labels::UpgradeResult;
 use crate::observe::metrics::Metrics;
 use crate::route::Route;
-use crate::tunnel::Half;
+use crate::tunnel::{Content, Half};
 use crate::upstream::UpstreamSlices;
 use crate::worker::{ConnectionRecord, WorkerContext};
 
@@ -41,6 +40,8 @@ pub(crate) struct UpstreamHalf {
     read_too_much: Bytes,
     /// Path of the upgrade request.
     pub(crate) path: Box<str>,
+    /// What passes through the tunnel.
+    pub(crate) content: Content,
 }
 
 impl UpstreamHalf {
@@ -57,18 +58,19 @@ type UpstreamIo = TokioIo<HeadIo<UpstreamSlices>>;
 ///
 /// Returns the response for the client, and with a 101 the upstream's half of the tunnel. Dropping the future closes
 /// the upstream's connection.
-pub(crate) async fn exchange<B: HttpBody>(
+pub(crate) async fn exchange(
     worker: &Rc<WorkerContext>,
     record: &Rc<ConnectionRecord>,
     route: &Route,
     origin: Origin,
-    request: Request<B>,
+    protocol: &Protocol,
+    request: Request<Body>,
 ) -> Result<(Response<Body>, Option<UpstreamHalf>), ProxyError> {
     let mut outcome = Outcome {
         metrics: Arc::clone(&worker.shared.metrics),
         result: UpgradeResult::Abandoned,
     };
-    let exchanged = try_exchange(worker, record, route, origin, request).await;
+    let exchanged = try_exchange(worker, record, route, origin, protocol, request).await;
     outcome.result = match &exchanged {
         Ok((_, Some(_))) => UpgradeResult::Switched,
         Ok((_, None)) => UpgradeResult::Declined,
@@ -77,21 +79,29 @@ pub(crate) async fn exchange<B: HttpBody>(
     exchanged
 }
 
-async fn try_exchange<B: HttpBody>(
+async fn try_exchange(
     worker: &Rc<WorkerContext>,
     record: &Rc<ConnectionRecord>,
     route: &Route,
     origin: Origin,
-    mut request: Request<B>,
+    protocol: &Protocol,
+    mut request: Request<Body>,
 ) -> Result<(Response<Body>, Option<UpstreamHalf>), ProxyError> {
-    let key = handshake::check_request(&request)?;
+    let key = match protocol {
+        Protocol::WebSocket => Some(handshake::check_request(&request)?),
+        Protocol::Other(_) => None,
+    };
     forward::prepare(&mut request, origin, route)?;
     let path = target::path(request.uri());
-    let (mut parts, _) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     parts.uri = Uri::from(path.clone());
     parts.headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-    parts.headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-    let request = Request::from_parts(parts, Empty::<Bytes>::new());
+    parts.headers.insert(UPGRADE, protocol.name());
+    // The body is read at once: the client gets its 100 from here.
+    parts.headers.remove(EXPECT);
+    let metrics = Arc::clone(&worker.shared.metrics);
+    let body = Once::new(body, move |bytes| metrics.request_body_bytes_total.inc_by(bytes));
+    let request = Request::from_parts(parts, body.attempt());
 
     let stream = route.upstream.dialer.dial(&worker.slabs, &worker.tls_buffers).await?;
     let io = HeadIo::watched(stream);
@@ -107,7 +117,10 @@ async fn try_exchange<B: HttpBody>(
         headers::remove_hop_by_hop(response.headers_mut());
         return Ok((response, None));
     }
-    handshake::check_response(&response, &key)?;
+    match &key {
+        Some(key) => handshake::check_response(&response, key)?,
+        None => handshake::check_switch(&response, &protocol.name())?,
+    }
     let parts = switched
         .await
         .map_err(|_| ProxyError::Upstream("the connection ended with its 101".into()))?;
@@ -115,15 +128,17 @@ async fn try_exchange<B: HttpBody>(
         io: parts.io.into_inner(),
         read_too_much: parts.read_buf,
         path: path.path().into(),
+        content: match protocol {
+            Protocol::WebSocket => Content::Frames,
+            Protocol::Other(_) => Content::Bytes,
+        },
     };
     let mut response = response.map(|_| body::empty());
     headers::remove_hop_by_hop(response.headers_mut());
     response
         .headers_mut()
         .insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-    response
-        .headers_mut()
-        .insert(UPGRADE, HeaderValue::from_static("websocket"));
+    response.headers_mut().insert(UPGRADE, protocol.name());
     Ok((response, Some(half)))
 }
 
@@ -134,7 +149,7 @@ async fn send(
     record: &Rc<ConnectionRecord>,
     route: &Route,
     io: UpstreamIo,
-    request: Request<Empty<Bytes>>,
+    request: Request<Body>,
 ) -> hyper::Result<(
     Response<hyper::body::Incoming>,
     oneshot::Receiver<http1::Parts<UpstreamIo>>,

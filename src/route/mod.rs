@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::Request;
 
-use crate::config::{Config, ForwardedPolicy};
+use crate::config::{Config, ForwardedPolicy, UpgradeProtocol};
 use crate::upstream::Upstream;
 
 /// Where a request goes, and what it may take there.
@@ -17,6 +17,8 @@ pub struct Route {
     pub body_timeout: Duration,
     /// What becomes of `Forwarded` and `X-Forwarded-*` from the client.
     pub forwarded: ForwardedPolicy,
+    /// Protocols other than WebSocket that its requests may switch to.
+    pub upgrades: Box<[UpgradeProtocol]>,
 }
 
 /// Every route of a config.
@@ -35,6 +37,7 @@ impl Routes {
                 upstream,
                 body_timeout: config.http.body_timeout,
                 forwarded: config.http.forwarded,
+                upgrades: config.http.upgrades.as_slice().into(),
             }),
         }
     }

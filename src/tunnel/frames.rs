@@ -3,6 +3,15 @@
 /// Longest frame header: 2 bytes, 8 of length, 4 of mask (RFC 6455 section 5.2).
 const MAX_HEADER: usize = 14;
 
+/// What passes through a tunnel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    /// WebSocket frames.
+    Frames,
+    /// Another protocol, of which nothing is known.
+    Bytes,
+}
+
 /// Knows where in a stream of frames its last byte lies.
 ///
 /// ```text
@@ -35,6 +44,15 @@ pub struct Followed {
 }
 
 impl FrameFollower {
+    /// At the beginning of a stream. One of [`Content::Bytes`] is lost from there on.
+    #[must_use]
+    pub fn new(content: Content) -> Self {
+        Self {
+            lost: content == Content::Bytes,
+            ..Self::default()
+        }
+    }
+
     /// Follows the next piece of the stream.
     pub fn follow(&mut self, bytes: &[u8]) -> Followed {
         let mut followed = Followed::default();

@@ -6,6 +6,6 @@ mod relay;
 mod task;
 
 pub use downstream::Downstream;
-pub use frames::{Followed, FrameFollower};
+pub use frames::{Content, Followed, FrameFollower};
 pub use relay::Relay;
 pub use task::{Half, Tunnel};

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use headpin_slab::Head;
 
 use super::downstream::Downstream;
+use super::frames::Content;
 use super::relay::{Relay, RelayError};
 use crate::observe::ACCESS_LOG;
 use crate::observe::labels::{CloseReason, Direction};
@@ -45,9 +46,10 @@ impl<D: Downstream> Tunnel<D> {
     /// Bytes of this struct that are neither TLS nor relay.
     pub const OWN_BYTES: usize = size_of::<Self>() - D::CLAIMED_BYTES - 2 * size_of::<Relay>();
 
-    /// Joins both halves.
+    /// Joins both halves, for `content` to pass.
     #[must_use]
     pub fn new(
+        content: Content,
         downstream: Half<D>,
         upstream: Half<UpstreamSlices>,
         record: ListedTunnel,
@@ -57,8 +59,8 @@ impl<D: Downstream> Tunnel<D> {
         stream.begin_tunnel();
         let (downstream_head, downstream_held) = downstream.head.into_parts();
         let (upstream_head, upstream_held) = upstream.head.into_parts();
-        let to_upstream = Relay::new(Direction::ToUpstream, downstream_head, &worker, &record);
-        let to_downstream = Relay::new(Direction::ToDownstream, upstream_head, &worker, &record);
+        let to_upstream = Relay::new(Direction::ToUpstream, content, downstream_head, &worker, &record);
+        let to_downstream = Relay::new(Direction::ToDownstream, content, upstream_head, &worker, &record);
         record.hold(Heads {
             downstream: downstream_held,
             upstream: upstream_held,

@@ -21,6 +21,7 @@ mod leak;
 mod log;
 mod memory;
 mod metrics_reference;
+mod other_protocols;
 #[cfg(feature = "peers")]
 mod page;
 mod service;

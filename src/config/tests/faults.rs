@@ -85,6 +85,19 @@ fn an_unknown_key_is_told_with_the_nearest_known_one() {
 }
 
 #[test]
+fn a_protocol_that_cannot_be_tunnelled_is_named() {
+    let text = "[tls]\ncertificates = [{ cert = 'c', key = 'k' }]\n[upstream]\nservers = ['http://app']\n[http]\n\
+                upgrades = ['tcp', 'h2c', 'a b', 'websocket']";
+    let faults: Vec<_> = faults_of(text).iter().map(ToString::to_string).collect();
+    assert_eq!(faults.len(), 3, "{faults:?}");
+    assert_eq!(
+        faults[0],
+        "config/headpin.toml:6: http.upgrades[1] = 'h2c': accepted is a protocol's name such as \"tcp\" or \"SPDY/3.1\"; \
+         WebSocket needs no entry, and HTTP/2 cannot have one"
+    );
+}
+
+#[test]
 fn an_unknown_section_is_told_without_its_content() {
     let message = fault_in_tunnel("[htpp]\nheader_timeout = \"1s\"");
     assert_eq!(

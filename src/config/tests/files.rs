@@ -131,6 +131,7 @@ fn every_key_changed() -> Config {
             max_header_bytes: ByteSize::new(10_001),
             max_headers: 101,
             header_case: HeaderCase::AsSent,
+            upgrades: vec!["tcp".parse().unwrap(), "SPDY/3.1".parse().unwrap()],
             max_requests: count(3),
             forwarded: ForwardedPolicy::Append,
         },

@@ -20,7 +20,7 @@ use tokio::io::AsyncWrite;
 use self::close::Close;
 use self::pipe::Pipe;
 use self::queue::{Backlog, Queue};
-use super::frames::FrameFollower;
+use super::frames::{Content, FrameFollower};
 use crate::observe::labels::{Direction, RelayPolicy};
 use crate::worker::{TunnelRecord, WorkerContext};
 
@@ -70,10 +70,16 @@ pub struct Relay {
 
 impl Relay {
     /// Begins with `head`, which goes before anything else.
-    pub(super) fn new(direction: Direction, head: Box<[u8]>, worker: &WorkerContext, record: &TunnelRecord) -> Self {
+    pub(super) fn new(
+        direction: Direction,
+        content: Content,
+        head: Box<[u8]>,
+        worker: &WorkerContext,
+        record: &TunnelRecord,
+    ) -> Self {
         let mut relay = Self {
             direction,
-            follower: FrameFollower::default(),
+            follower: FrameFollower::new(content),
             blocked: Unsent::default(),
             queued: None,
             close: Close::No,
