@@ -280,7 +280,7 @@ async fn a_body_goes_whole_to_the_first_server_that_takes_connections() {
         socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         socket
     });
-    let mut addresses = vec![
+    let mut addresses = [
         closed[0].local_addr().unwrap(),
         closed[1].local_addr().unwrap(),
         live.address,
