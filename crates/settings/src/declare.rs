@@ -68,6 +68,8 @@ pub fn key_waiting_for_start<K: Kind>(
 /// - `left_out(example)`: it may be left out, and then is `Default::default()`; the example is TOML;
 /// - `required(example)`: it must be given.
 ///
+/// A section that a file may do without, though keys in it are required, is declared as `name: Type = if_there`.
+///
 /// ```
 /// use headpin_settings::{kind, settings};
 ///
@@ -95,7 +97,7 @@ macro_rules! settings {
         $(sections {
             $(
                 $(#[doc = $section_doc:literal])*
-                $section:ident: $section_type:ty,
+                $section:ident: $section_type:ty $(= $if_there:ident)?,
             )*
         })?
     ) => {
@@ -132,7 +134,9 @@ macro_rules! settings {
                             $crate::settings!(@presence $presence($absent)),
                         ),
                     )*
-                    $($($section: <$section_type as $crate::Settings>::read(section.section(stringify!($section))),)*)?
+                    $($($section: <$section_type as $crate::Settings>::read(
+                        $crate::settings!(@section section, $section $($if_there)?)
+                    ),)*)?
                 }
             }
 
@@ -179,7 +183,11 @@ macro_rules! settings {
                         ),
                     )*],
                     sections: ::std::vec![$($(
-                        (stringify!($section), <$section_type as $crate::Settings>::describe()),
+                        $crate::Below {
+                            name: stringify!($section),
+                            is_required: $crate::settings!(@is_required $($if_there)?),
+                            holds: <$section_type as $crate::Settings>::describe(),
+                        },
                     )*)?],
                 }
             }
@@ -191,6 +199,10 @@ macro_rules! settings {
     (@presence default($value:expr)) => { $crate::Presence::Default };
     (@presence left_out($example:expr)) => { $crate::Presence::LeftOut($example) };
     (@presence required($example:expr)) => { $crate::Presence::Required($example) };
+    (@section $from:ident, $section:ident) => { $from.section(stringify!($section)) };
+    (@section $from:ident, $section:ident if_there) => { $from.section_if_there(stringify!($section)) };
+    (@is_required) => { true };
+    (@is_required if_there) => { false };
     (@acts at_start) => { $crate::Acts::AtStart };
     (@acts at_reload) => { $crate::Acts::AtReload };
 }

@@ -52,8 +52,19 @@ pub struct Description {
     pub about: Vec<&'static str>,
     /// Its keys, in the order of declaration.
     pub keys: Vec<Key>,
-    /// Sections below it, by name.
-    pub sections: Vec<(&'static str, Self)>,
+    /// Sections below it.
+    pub sections: Vec<Below>,
+}
+
+/// A section below another.
+#[derive(Debug, Clone)]
+pub struct Below {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether keys that are required in it are missing where a file does not have it.
+    pub is_required: bool,
+    /// What it holds.
+    pub holds: Description,
 }
 
 /// Lines of a doc comment, without the space that each begins with.

@@ -38,7 +38,7 @@ pub use byte_size::{ByteSize, InvalidByteSize};
 pub use declare::Settings;
 #[doc(hidden)]
 pub use declare::{dotted, key_waiting_for_start};
-pub use describe::{Acts, Description, Key, Presence};
+pub use describe::{Acts, Below, Description, Key, Presence};
 #[doc(hidden)]
 pub use describe::{describe_key, lines};
 pub use error::{Fault, SettingsError};

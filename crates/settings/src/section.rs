@@ -25,7 +25,7 @@ pub struct Section<'s> {
     entries: Vec<(String, Entry<'s>)>,
     /// Every key asked for so far: what a reader knows is what it asks for.
     known: Vec<&'static str>,
-    /// Whether what stands in the text in place of this section was refused: then it is not said what it lacks.
+    /// Whether what stands in the text in place of this section was refused, or nothing has to: then it is not said what it lacks.
     refused: bool,
 }
 
@@ -77,6 +77,17 @@ impl<'s> Section<'s> {
         match self.take(key) {
             Some(entry) => entry.into_section(&format!("a section: [{key}] and its keys below it")),
             None => Self::new(self.source, dotted(&self.name, key), self.line, DeTable::new()),
+        }
+    }
+
+    /// The same, of which nothing is missing where the text does not have it.
+    #[must_use]
+    pub fn section_if_there(&mut self, key: &'static str) -> Self {
+        let is_there = self.entries.iter().any(|(name, _)| name == key);
+        let section = self.section(key);
+        Self {
+            refused: section.refused || !is_there,
+            ..section
         }
     }
 

@@ -33,7 +33,7 @@ pub use or::{Mapped, Optional, Or, mapped, optional, or_auto, or_off, or_word};
 pub use parsed::{Parsed, parsed};
 pub use size::{Size, size};
 pub use tables::{InlineTable, Named, Tables, inline_table, named, tables};
-pub use text::{Text, text};
+pub use text::{Text, any_text, text};
 pub use text_or_table::{TextOrTable, text_or_table};
 
 /// A kind of value.

@@ -25,8 +25,8 @@ fn section(page: &mut String, path: &str, description: &Description) {
     for key in &description.keys {
         paragraph(page, path, key);
     }
-    for (name, below) in &description.sections {
-        section(page, &crate::dotted(path, name), below);
+    for below in &description.sections {
+        section(page, &crate::dotted(path, below.name), &below.holds);
     }
 }
 

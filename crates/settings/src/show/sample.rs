@@ -22,10 +22,10 @@ fn section(text: &mut String, path: &str, description: &Description, margin: &st
         }
         key_lines(text, path, key, margin);
     }
-    for (name, below) in &description.sections {
-        let path = crate::dotted(path, name);
+    for below in &description.sections {
+        let path = crate::dotted(path, below.name);
         writeln!(text, "\n{margin}[{path}]").expect("writing to a string cannot fail");
-        section(text, &path, below, margin);
+        section(text, &path, &below.holds, margin);
     }
 }
 

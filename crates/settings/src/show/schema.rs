@@ -23,12 +23,12 @@ pub(crate) fn object(description: &Description) -> Value {
             required.push(key.name);
         }
     }
-    for (name, section) in &description.sections {
-        let section_schema = object(section);
-        if section_schema.get("required").is_some() {
-            required.push(name);
+    for below in &description.sections {
+        let section_schema = object(&below.holds);
+        if below.is_required && section_schema.get("required").is_some() {
+            required.push(below.name);
         }
-        properties.insert((*name).to_owned(), section_schema);
+        properties.insert(below.name.to_owned(), section_schema);
     }
     let mut schema = json!({
         "type": "object",
