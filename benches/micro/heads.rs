@@ -31,7 +31,7 @@ pub(crate) fn paths(meter: &mut impl Meter) {
                 let polled = Pin::new(&mut io).poll_read(&mut Context::from_waker(Waker::noop()), &mut read);
                 assert!(polled.is_ready());
                 io.state().slot.keep();
-                let (_, head) = io.into_head(&read.filled()[REQUEST..]);
+                let (_, head) = io.into_head(&read.filled()[REQUEST..], policy);
                 assert_eq!(head.bytes().len(), HEAD);
                 // Held for as long as a tunnel lives, or nothing.
                 let held = match head {

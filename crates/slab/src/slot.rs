@@ -111,11 +111,11 @@ impl HeadSlot {
     }
 
     /// The head: `read_too_much`, which the library had taken and not used, and what it had not taken yet. Nothing is
-    /// remembered any more.
+    /// remembered any more. `policy` is that of the tunnel to be, which need not be that of the reads before.
     #[must_use]
-    pub fn take_head(&self, read_too_much: &[u8], slabs: &WorkerSlabs, class: SlabClass) -> Head {
+    pub fn take_head(&self, read_too_much: &[u8], slabs: &WorkerSlabs, class: SlabClass, policy: HeadPolicy) -> Head {
         let last = self.last.take();
-        let pin = slabs.policy() == HeadPolicy::Pin;
+        let pin = policy == HeadPolicy::Pin;
         match last {
             Last::Slice { slice, delivered } if pin && slice[..delivered].ends_with(read_too_much) => {
                 let range = delivered - read_too_much.len()..slice.len();

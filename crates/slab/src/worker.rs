@@ -25,6 +25,8 @@ pub struct WorkerSlabs {
     tls: RefCell<SlabPool>,
     tcp: RefCell<SlabPool>,
     policy: Cell<HeadPolicy>,
+    /// Some heads are pinned whatever the policy says.
+    pins_some: Cell<bool>,
     /// Spares kept under `pin`. Under `copy` none is needed: the current slab rewinds.
     spares: usize,
     /// What upstream connections remember while they speak HTTP; those that are gone are swept out.
@@ -50,6 +52,7 @@ impl WorkerSlabs {
             tls: pool(SlabClass::Tls, settings.tls_capacity),
             tcp: pool(SlabClass::Tcp, settings.tcp_capacity),
             policy: Cell::new(policy),
+            pins_some: Cell::new(false),
             spares: settings.spares,
             upstream_slots: RefCell::default(),
         };
@@ -62,6 +65,22 @@ impl WorkerSlabs {
     #[inline]
     pub fn policy(&self) -> HeadPolicy {
         self.policy.get()
+    }
+
+    /// What becomes of slices that are read where a head may begin: they are remembered as under `pin` also when only some heads
+    /// are to be pinned, since whose it is shows when it has been read.
+    #[must_use]
+    #[inline]
+    pub fn reading_policy(&self) -> HeadPolicy {
+        match self.pins_some.get() {
+            true => HeadPolicy::Pin,
+            false => self.policy(),
+        }
+    }
+
+    /// Whether some heads are to be pinned whatever the policy says, from now on.
+    pub fn set_pins_some(&self, pins_some: bool) {
+        self.pins_some.set(pins_some);
     }
 
     /// Changes the policy for what is read from now on. Heads that are held, and slices that downstream connections
