@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use crate::admin::{self, AdminState, Dumps};
 use crate::config::Config;
 use crate::config::watch::{Watch, WatchError, watch};
-use crate::control::{self, Life, LifePhase, PolicySwitch, ReloadError, Reloaded, Reloader, Workers};
+use crate::control::{self, Keeper, Life, LifePhase, PolicySwitch, ReloadError, Reloaded, Reloader, Workers};
 use crate::control::{WorkerSettings, WorkerThread};
 use crate::observe::memory::{self, Trend};
 use crate::observe::metrics::Metrics;
@@ -131,14 +131,15 @@ pub fn start(config: Config, path: Option<PathBuf>) -> Result<Running, StartErro
     let admin_listener = sockets::listen_alone(admin_listen).map_err(listen_error)?;
     let admin_address = admin_listener.local_addr().map_err(listen_error)?;
 
-    let settings = Settings::load(config, 0, &acceptor, &metrics)?;
+    let settings = Settings::load(config, 0, &acceptor, &metrics, None)?;
     let shared = Arc::new(Shared {
         settings: ArcSwap::from_pointee(settings),
         metrics: Arc::clone(&metrics),
         connections: Arc::new(Semaphore::new(connections)),
         requests: Arc::new(Semaphore::new(requests)),
     });
-    control::put_in_force(&shared);
+    let keeper = Keeper::default();
+    control::put_in_force(&shared, None, &keeper);
     metrics.set_head_policy(policy);
     let mut threads = Vec::with_capacity(workers);
     for (index, listener) in listeners.into_iter().enumerate() {
@@ -156,7 +157,8 @@ pub fn start(config: Config, path: Option<PathBuf>) -> Result<Running, StartErro
     }
     let workers = Workers::new(threads.iter().map(WorkerThread::handle).collect());
     let policy = Arc::new(PolicySwitch::new(policy, workers.clone(), Arc::clone(&metrics)));
-    let reloader = Arc::new(Reloader::new(path, acceptor, shared, Arc::clone(&policy)));
+    let reloader = Reloader::new(path, acceptor, Arc::clone(&shared), Arc::clone(&policy), keeper);
+    let reloader = Arc::new(reloader);
     let state = AdminState {
         registry,
         metrics: Arc::clone(&metrics),
@@ -165,6 +167,7 @@ pub fn start(config: Config, path: Option<PathBuf>) -> Result<Running, StartErro
         workers: workers.clone(),
         policy: Arc::clone(&policy),
         reloader: Arc::clone(&reloader),
+        shared,
         life: life.clone(),
         hosts,
         asking_for_sockets: Arc::default(),

@@ -13,6 +13,7 @@
 //! | `GET /snapshot` | a V8 heap snapshot, for Chrome's DevTools and memlab |
 //! | `GET /debug/pprof/heap` | where live memory was allocated, for pprof; off unless the allocator profiles |
 //! | `GET`, `PUT /api/head_policy` | the policy in force; `{"head_policy": "copy"}` |
+//! | `GET`, `PUT /api/upstreams` | upstream servers: state and why; `{"upstream": "chat", "server": "http://...", "drain": true}` |
 //! | `POST /api/reload` | reads the config file again |
 //! | `POST /api/drain` | begins the drain |
 
@@ -29,6 +30,7 @@ mod problem;
 mod routes;
 mod snapshot;
 mod steer;
+mod upstreams;
 
 pub use dump::Dumps;
 
@@ -49,6 +51,7 @@ use crate::control::{Life, LifePhase, PolicySwitch, Reloader, Workers};
 use crate::observe::memory::Trend;
 use crate::observe::metrics::Metrics;
 use crate::sockets;
+use crate::worker::Shared;
 
 /// How often memory is sampled for the trend, traffic or not.
 const TREND_TICK: Duration = Duration::from_secs(60);
@@ -72,6 +75,8 @@ pub struct AdminState {
     pub policy: Arc<PolicySwitch>,
     /// For `/api/reload`.
     pub reloader: Arc<Reloader>,
+    /// For `/api/upstreams`.
+    pub shared: Arc<Shared>,
     /// For `/readyz` and `/api/drain`.
     pub life: Life,
     /// The names that requests may come by, besides `localhost` and addresses.

@@ -13,7 +13,7 @@ use super::events::{self, Entrance};
 use super::guard::guard;
 use super::problem::problem;
 use super::steer::MAX_BODY_BYTES;
-use super::{AdminState, heap_profile, inspect, memory, page, probes, snapshot, steer};
+use super::{AdminState, heap_profile, inspect, memory, page, probes, snapshot, steer, upstreams};
 
 pub(super) fn router(state: AdminState, entrance: Entrance) -> Router {
     Router::new()
@@ -29,6 +29,7 @@ pub(super) fn router(state: AdminState, entrance: Entrance) -> Router {
         .route("/snapshot", get(snapshot::snapshot))
         .route("/debug/pprof/heap", get(heap_profile::heap_profile))
         .route("/api/head_policy", get(steer::head_policy).put(steer::set_head_policy))
+        .route("/api/upstreams", get(upstreams::upstreams).put(upstreams::set_draining))
         .route("/api/reload", post(steer::reload))
         .route("/api/drain", post(steer::drain))
         .method_not_allowed_fallback(wrong_method)
@@ -59,6 +60,8 @@ async fn index(headers: HeaderMap) -> Response {
         "GET  /debug/pprof/heap   a heap profile, for pprof\n",
         "GET  /api/head_policy    the policy in force\n",
         "PUT  /api/head_policy    {\"head_policy\": \"copy\"} or {\"head_policy\": \"pin\"}\n",
+        "GET  /api/upstreams      upstream servers: state and why, requests, tunnels, latency\n",
+        "PUT  /api/upstreams      {\"upstream\": \"default\", \"server\": \"http://127.0.0.1:9001\", \"drain\": true}\n",
         "POST /api/reload         read the config file again\n",
         "POST /api/drain          stop accepting, close every tunnel with 1001, exit\n",
     );

@@ -14,7 +14,7 @@ use super::problem::problem;
 use crate::control::{LifePhase, NoWorkers, ReloadError};
 use crate::observe::labels::HeadPolicy;
 
-/// Most that a body may have; the largest that means something has 23 bytes.
+/// The maximum that a body may have; those that mean something are far smaller.
 pub(super) const MAX_BODY_BYTES: usize = 4096;
 /// For error messages.
 const ACCEPTED: &str = r#"the body must be {"head_policy": "copy"} or {"head_policy": "pin"}"#;
@@ -33,7 +33,7 @@ pub(super) async fn head_policy(State(state): State<AdminState>) -> Response {
 pub(super) async fn set_head_policy(State(state): State<AdminState>, body: Result<Bytes, BytesRejection>) -> Response {
     let body = match body {
         Ok(body) => body,
-        Err(rejection) => return unreadable(&rejection),
+        Err(rejection) => return unreadable(&rejection, ACCEPTED),
     };
     let wanted = serde_json::from_slice::<Wanted>(&body).map_err(|error| error.to_string());
     let policy = wanted.and_then(|wanted| wanted.head_policy.parse::<HeadPolicy>().map_err(|e| e.to_string()));
@@ -47,13 +47,13 @@ pub(super) async fn set_head_policy(State(state): State<AdminState>, body: Resul
 }
 
 /// The body is too large, or broke off.
-fn unreadable(rejection: &BytesRejection) -> Response {
+pub(super) fn unreadable(rejection: &BytesRejection, accepted: &str) -> Response {
     let status = rejection.status();
     let why = match status {
         StatusCode::PAYLOAD_TOO_LARGE => format!("the body is larger than {MAX_BODY_BYTES} bytes"),
         _ => rejection.body_text(),
     };
-    problem(status, format!("{why}; {ACCEPTED}"))
+    problem(status, format!("{why}; {accepted}"))
 }
 
 pub(super) async fn reload(State(state): State<AdminState>) -> Response {

@@ -6,6 +6,7 @@ mod table;
 mod verify;
 
 pub use development::{DEVELOPMENT_NAMES, DevelopmentCertificates};
+pub(crate) use pem::private_key;
 pub use pem::{PemError, certificates as read_certificates};
 pub use table::{CertificateError, CertificateTable};
 pub use verify::{VerifyError, verify_files};

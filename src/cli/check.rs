@@ -40,7 +40,7 @@ impl CheckCommand {
         };
         let config = Config::load(&path)?;
         let metrics = Metrics::register(&prometheus::Registry::new())?;
-        let settings = Settings::load(config, 0, &TlsAcceptor::new()?, &metrics).map_err(StartError::from)?;
+        let settings = Settings::load(config, 0, &TlsAcceptor::new()?, &metrics, None).map_err(StartError::from)?;
         if !self.quiet {
             print!("{}", settings.config.to_toml());
         }

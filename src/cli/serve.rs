@@ -15,6 +15,7 @@ use super::signals::StopSignals;
 use super::{lifeline, logging, manager, watchdog};
 use crate::app::{self, Ended, Running};
 use crate::config::Config;
+use crate::config::UpstreamServer;
 use crate::control::LifePhase;
 use crate::observe::labels::HeadPolicy;
 
@@ -63,7 +64,8 @@ fn serve(command: ServeCommand) -> anyhow::Result<()> {
     // Runs until this function returns.
     let upstream = embedded.then(DemoUpstream::start).transpose()?;
     if let Some(DemoUpstream { address, .. }) = upstream {
-        config.upstream.servers.push(format!("http://{address}").parse()?);
+        let url = format!("http://{address}").parse()?;
+        config.upstream.servers.push(UpstreamServer::new(url));
     }
     // Signals and reloads; the workers have threads and runtimes of their own.
     let runtime = Builder::new_current_thread().enable_all().build()?;

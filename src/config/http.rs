@@ -22,8 +22,8 @@ pub(crate) const HEADERS: usize = 100;
 /// More fields than any application sends.
 const MAX_HEADERS: usize = 10_000;
 
-const PROTOCOLS: &str = r#"["tcp", "SPDY/3.1"]"#;
-const PROTOCOL: &str =
+pub(super) const PROTOCOLS: &str = r#"["tcp", "SPDY/3.1"]"#;
+pub(super) const PROTOCOL: &str =
     r#"a protocol's name such as "tcp" or "SPDY/3.1"; WebSocket needs no entry, and HTTP/2 cannot have one"#;
 
 labels! {

@@ -6,21 +6,32 @@
 
 mod admin;
 mod admin_host;
+mod field;
+mod hash_on;
+mod host_pattern;
 mod http;
 mod log;
+mod origin_pattern;
+mod path_prefix;
+mod redirect_target;
+mod route;
 mod server;
 mod server_url;
 mod slabs;
+mod status_range;
 mod tls;
+mod tls_name;
+mod together;
 mod tunnel;
 mod upgrade_protocol;
 mod upstream;
 pub mod watch;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use headpin_settings::kind::choice;
+use headpin_settings::kind::{choice, named, tables};
 use headpin_settings::{Layer, NamedFiles, Settings as _, settings, show};
 
 pub use headpin_settings::{
@@ -30,17 +41,30 @@ pub(crate) use headpin_settings::{remedy, write_remedy};
 
 pub use self::admin::AdminConfig;
 pub use self::admin_host::{AdminHost, InvalidAdminHost};
+pub use self::field::{FieldLine, FieldName, FieldValue, InvalidField};
+pub use self::hash_on::{CookieName, HashOn, InvalidCookieName, InvalidHashOn};
+pub use self::host_pattern::{HostPattern, InvalidHost};
 pub(crate) use self::http::HEADERS;
 pub use self::http::{ForwardedPolicy, HeaderCase, HttpConfig};
 pub use self::log::{LogConfig, LogFormat};
+pub use self::origin_pattern::{InvalidOrigin, OriginPattern};
+pub(crate) use self::path_prefix::is_unreserved;
+pub use self::path_prefix::{InvalidPrefix, PathPrefix};
+pub use self::redirect_target::{InvalidRedirect, RedirectTarget};
+pub use self::route::{FieldChanges, RedirectConfig, RespondConfig, RouteConfig};
 pub use self::server::ServerConfig;
-pub use self::server_url::{InvalidServerUrl, Scheme, ServerUrl};
+pub use self::server_url::{InvalidServerUrl, Place, Scheme, ServerUrl};
 pub use self::slabs::SlabsConfig;
+pub use self::status_range::{InvalidStatusRange, StatusRange};
 pub use self::tls::{CertificateFiles, TlsConfig, TlsVersion};
+pub use self::tls_name::TlsName;
 pub use self::tunnel::TunnelConfig;
 pub use self::upgrade_protocol::{InvalidProtocol, UpgradeProtocol};
-pub use self::upstream::UpstreamConfig;
+pub use self::upstream::{Balance, HealthConfig, UpstreamConfig, UpstreamServer};
 use crate::observe::labels::{HeadPolicy, RelayPolicy};
+
+/// What `[upstream]` is called beside `[upstreams.NAME]`, and a route that is for everything.
+pub const DEFAULT: &str = "default";
 
 settings! {
     /// The configuration of headpin.
@@ -54,6 +78,10 @@ settings! {
         /// "pipe" reads no more until the rest has gone, so that each direction holds at most tunnel.relay_buffer;
         /// "queue" reads on and queues in memory without limit: what writing without backpressure does.
         relay_policy: RelayPolicy = choice(), default(RelayPolicy::Pipe), at_start;
+        /// Where requests go, by host and path; the most specific route wins. Without any, all requests go to [upstream].
+        routes: Vec<RouteConfig> = tables::<RouteConfig>("routes"), default(Vec::new()), at_reload;
+        /// Upstreams for routes, by name; the keys are those of [upstream], whose name is "default".
+        upstreams: BTreeMap<String, UpstreamConfig> = named::<UpstreamConfig>("upstreams"), default(BTreeMap::new()), at_reload;
     }
     sections {
         /// The listener and the workers behind it.
@@ -67,7 +95,7 @@ settings! {
         /// The buffers that reads are carved from.
         slabs: SlabsConfig,
         /// The servers behind the proxy, and how they are dialled.
-        upstream: UpstreamConfig,
+        upstream: UpstreamConfig = if_there,
         /// Where metrics, health and the live page are served.
         admin: AdminConfig,
         /// What is logged, and how it looks.
@@ -108,6 +136,13 @@ impl Config {
         show::to_toml(self)
     }
 
+    /// Every upstream by its name: `[upstream]` as [`DEFAULT`] if it has servers, and `[upstreams.NAME]`.
+    pub fn all_upstreams(&self) -> impl Iterator<Item = (&str, &UpstreamConfig)> {
+        let unnamed = Some((DEFAULT, &self.upstream)).filter(|(_, upstream)| !upstream.servers.is_empty());
+        let named = self.upstreams.iter().map(|(name, upstream)| (name.as_str(), upstream));
+        unnamed.into_iter().chain(named)
+    }
+
     /// The dotted keys that differ in `new` and only take effect at start; a reload should name them.
     #[must_use]
     pub fn needs_restart(&self, new: &Self) -> Vec<String> {
@@ -127,6 +162,7 @@ impl Config {
         headpin_settings::read(vec![Layer::file(path, text)], named_files, |file, sources| {
             let config = Self::read(file);
             config.slabs.check_room(config.tunnel.relay_buffer, sources);
+            together::check(&config, named_files, sources);
             config
         })
     }

@@ -1,7 +1,8 @@
-//! The address of an upstream server, as a URL without a path.
+//! The address of an upstream server: a URL without a path, or a unix socket.
 
 use std::fmt;
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 /// Longest host name that DNS can carry (RFC 1035, section 2.3.4, without the root's length byte).
@@ -12,17 +13,29 @@ const MAX_HOST_LENGTH: usize = 253;
 pub struct ServerUrl {
     /// Plain or TLS.
     pub scheme: Scheme,
-    /// A DNS name in lower case, an IPv4 address, or an IPv6 address *without* its brackets: what a resolver and
-    /// rustls's `ServerName` take.
-    pub host: String,
-    /// The port as written, or the scheme's own.
-    pub port: u16,
+    /// Where it listens.
+    pub place: Place,
+}
+
+/// Where a server listens.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// At a port of a host.
+    Tcp {
+        /// A DNS name in lower case, an IPv4 address, or an IPv6 address *without* its brackets: what a resolver and
+        /// rustls's `ServerName` take.
+        host: String,
+        /// The port as written, or the scheme's own.
+        port: u16,
+    },
+    /// At a socket in the file system; the path is absolute.
+    Unix(PathBuf),
 }
 
 /// How an upstream server is spoken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Scheme {
-    /// Over plain TCP.
+    /// In clear.
     Http,
     /// Over TLS.
     Https,
@@ -31,24 +44,57 @@ pub enum Scheme {
 /// The text is not the URL of an upstream server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "not an upstream URL: accepted is \"http://host:port\" or \"https://host:port\", without user, path, query or fragment"
+    "not an upstream URL: accepted is \"http://host:port\" or \"https://host:port\", without user, path, query or fragment, \
+     or \"unix:/path/of/a/socket\""
 )]
 pub struct InvalidServerUrl;
 
 impl ServerUrl {
-    /// `host:port`, with the brackets of an IPv6 host: what a `Host` header carries.
+    /// `host:port`, with the brackets of an IPv6 host: what a `Host` header carries. A unix socket is `localhost`.
     pub fn authority(&self) -> String {
-        if self.host.contains(':') {
-            format!("[{}]:{}", self.host, self.port)
-        } else {
-            format!("{}:{}", self.host, self.port)
+        match &self.place {
+            Place::Tcp { host, port } if host.contains(':') => format!("[{host}]:{port}"),
+            Place::Tcp { host, port } => format!("{host}:{port}"),
+            Place::Unix(_) => "localhost".to_owned(),
+        }
+    }
+
+    /// The host, an IPv6 address without brackets; a unix socket's is `localhost`.
+    pub fn host(&self) -> &str {
+        match &self.place {
+            Place::Tcp { host, .. } => host,
+            Place::Unix(_) => "localhost",
+        }
+    }
+
+    /// The name that has to be resolved, with the port; `None` for an address and for a unix socket.
+    pub fn name(&self) -> Option<(&str, u16)> {
+        match &self.place {
+            Place::Tcp { host, port } if host.parse::<IpAddr>().is_err() => Some((host, *port)),
+            _ => None,
+        }
+    }
+}
+
+/// What stands for a server that a config does not name.
+impl Default for ServerUrl {
+    fn default() -> Self {
+        Self {
+            scheme: Scheme::Http,
+            place: Place::Tcp {
+                host: "localhost".to_owned(),
+                port: Scheme::Http.default_port(),
+            },
         }
     }
 }
 
 impl fmt::Display for ServerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}", self.scheme, self.authority())
+        match &self.place {
+            Place::Tcp { .. } => write!(f, "{}://{}", self.scheme, self.authority()),
+            Place::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
     }
 }
 
@@ -56,6 +102,12 @@ impl FromStr for ServerUrl {
     type Err = InvalidServerUrl;
 
     fn from_str(text: &str) -> Result<Self, InvalidServerUrl> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            let is_good = path.len() > 1 && path.starts_with('/') && !path.contains('\0');
+            let place = Place::Unix(path.into());
+            let scheme = Scheme::Http;
+            return is_good.then_some(Self { scheme, place }).ok_or(InvalidServerUrl);
+        }
         let (scheme, authority) = text.split_once("://").ok_or(InvalidServerUrl)?;
         let scheme = Scheme::ALL
             .into_iter()
@@ -80,7 +132,8 @@ impl FromStr for ServerUrl {
             Some(port) => parse_port(port)?,
             None => scheme.default_port(),
         };
-        Ok(Self { scheme, host, port })
+        let place = Place::Tcp { host, port };
+        Ok(Self { scheme, place })
     }
 }
 
@@ -151,6 +204,7 @@ mod tests {
             ("http://[::1]:9001", "http://[::1]:9001"),
             ("https://[2001:DB8::1]", "https://[2001:db8::1]:443"),
             ("http://my_app-1:1", "http://my_app-1:1"),
+            ("unix:/run/app.sock", "unix:/run/app.sock"),
         ] {
             let url: ServerUrl = text.parse().unwrap();
             assert_eq!(url.to_string(), printed);
@@ -161,7 +215,8 @@ mod tests {
     #[test]
     fn an_ipv6_host_is_kept_without_brackets() {
         let url: ServerUrl = "http://[::1]:9001".parse().unwrap();
-        assert_eq!(url.host, "::1");
+        let host = "::1".to_owned();
+        assert_eq!(url.place, Place::Tcp { host, port: 9001 });
         assert_eq!(url.authority(), "[::1]:9001");
     }
 
@@ -188,6 +243,9 @@ mod tests {
             "http://[::1]9001",
             "http://[fe80::1%eth0]",
             "http://app host",
+            "unix:",
+            "unix:/",
+            "unix:app.sock",
         ] {
             assert_eq!(text.parse::<ServerUrl>(), Err(InvalidServerUrl), "{text}");
         }

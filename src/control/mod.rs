@@ -1,6 +1,7 @@
 //! The workers from above: their threads, what they can be asked, and what changes while they run.
 
 mod execute;
+mod keeper;
 mod life;
 mod policy;
 mod reload;
@@ -9,6 +10,7 @@ mod sweep;
 mod thread;
 mod workers;
 
+pub use keeper::Keeper;
 pub use life::{Life, LifePhase};
 pub use policy::PolicySwitch;
 pub use reload::{ReloadError, Reloaded, Reloader, put_in_force};

@@ -7,9 +7,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use headpin_tls::TlsAcceptor;
 use tokio::sync::Mutex;
 
+use super::keeper::Keeper;
 use super::policy::PolicySwitch;
 use super::workers::NoWorkers;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, UpstreamConfig};
 use crate::observe::labels::ReloadResult;
 use crate::worker::{LoadError, Settings, Shared};
 
@@ -47,6 +48,7 @@ pub struct Reloader {
     acceptor: TlsAcceptor,
     shared: Arc<Shared>,
     policy: Arc<PolicySwitch>,
+    keeper: Keeper,
     /// One reload at a time.
     running: Mutex<()>,
 }
@@ -54,8 +56,15 @@ pub struct Reloader {
 impl Reloader {
     /// For the file at `path`, which the settings in force came from.
     #[must_use]
-    pub fn new(path: Option<PathBuf>, acceptor: TlsAcceptor, shared: Arc<Shared>, policy: Arc<PolicySwitch>) -> Self {
+    pub fn new(
+        path: Option<PathBuf>,
+        acceptor: TlsAcceptor,
+        shared: Arc<Shared>,
+        policy: Arc<PolicySwitch>,
+        keeper: Keeper,
+    ) -> Self {
         Self {
+            keeper,
             path,
             acceptor,
             shared,
@@ -74,7 +83,15 @@ impl Reloader {
             .iter()
             .cloned()
             .chain(named)
-            .chain(settings.config.upstream.ca.clone())
+            .chain(settings.config.all_upstreams().flat_map(|(_, upstream)| {
+                let UpstreamConfig {
+                    ca,
+                    client_cert,
+                    client_key,
+                    ..
+                } = upstream;
+                [ca, client_cert, client_key].into_iter().flatten().cloned()
+            }))
             .collect()
     }
 
@@ -93,7 +110,6 @@ impl Reloader {
         match &result {
             Ok(Reloaded { needs_restart, .. }) => {
                 reloads[ReloadResult::Applied].inc();
-                put_in_force(&self.shared);
                 if needs_restart.is_empty() {
                     tracing::info!("config reloaded");
                 } else {
@@ -121,8 +137,10 @@ impl Reloader {
         let current = self.shared.settings.load_full();
         let needs_restart = current.config.needs_restart(&config);
         let policy = config.head_policy;
-        let settings = Settings::load(config, current.generation + 1, &self.acceptor, &self.shared.metrics)?;
+        let (generation, metrics) = (current.generation + 1, &self.shared.metrics);
+        let settings = Settings::load(config, generation, &self.acceptor, metrics, Some(&current))?;
         self.shared.settings.store(Arc::new(settings));
+        put_in_force(&self.shared, Some(&current), &self.keeper);
         let released_heads = self.policy.set(policy).await?;
         Ok(Reloaded {
             needs_restart,
@@ -131,10 +149,12 @@ impl Reloader {
     }
 }
 
-/// Shows the settings of `shared` in the metrics as those in force.
-pub fn put_in_force(shared: &Shared) {
+/// Shows the settings of `shared` in the metrics as those in force, in the place of `previous`, and has their upstreams looked
+/// after.
+pub fn put_in_force(shared: &Shared, previous: Option<&Settings>, keeper: &Keeper) {
     let settings = shared.settings.load();
-    settings.routes.put_in_force();
+    settings.routes.put_in_force(previous.map(|previous| &previous.routes));
+    keeper.keep(settings.routes.upstreams());
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let metrics = &shared.metrics;
     metrics.config_last_applied_timestamp_seconds.set(now.as_secs_f64());

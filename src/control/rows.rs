@@ -105,8 +105,12 @@ fn tunnel(worker: &WorkerContext, record: &TunnelRecord, sizes: &Sizes, paths: b
         phase: Phase::Tunnel,
         is_closing: record.mailbox.order().is_some(),
         idle_seconds: worker.tick() - record.active.get(),
-        path: if paths { record.path.clone() } else { Box::default() },
-        own_bytes: small(own.max(record.path.len())),
+        path: if paths {
+            record.target.path.clone()
+        } else {
+            Box::default()
+        },
+        own_bytes: small(own.max(record.target.path.len())),
         tls_bytes: record.tls_buffered.get(),
         relayed: [Direction::ToUpstream, Direction::ToDownstream].map(|direction| {
             let traffic = record.traffic(direction);

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use tower::BoxError;
 
 use super::head_io::IoState;
+use super::lease::Lease;
 use crate::upstream::ReadPace;
 
 /// A streamed body, from either side.
@@ -67,13 +68,19 @@ pin_project_lite::pin_project! {
         io: Rc<IoState>,
         appetite: Rc<Appetite>,
         pace: Option<ReadPace>,
+        // Given back with the body, which is dropped when it has ended.
+        lease: Option<Lease>,
         blocked_since: Option<Instant>,
     }
 }
 
 impl<B> PacedBody<B> {
-    /// `body`, for the connection that `io` and `appetite` are of; `pace` is that of the upstream connection it comes from.
-    pub(crate) fn new(body: B, io: Rc<IoState>, appetite: Rc<Appetite>, pace: Option<ReadPace>) -> Self {
+    /// `body`, for the connection that `io` and `appetite` are of; `lease` is what it holds of its upstream.
+    pub(crate) fn new(body: B, io: Rc<IoState>, appetite: Rc<Appetite>, mut lease: Option<Lease>) -> Self {
+        Self::at_pace(body, io, appetite, lease.as_mut().and_then(Lease::pace), lease)
+    }
+
+    fn at_pace(body: B, io: Rc<IoState>, appetite: Rc<Appetite>, pace: Option<ReadPace>, lease: Option<Lease>) -> Self {
         if let Some(pace) = &pace {
             pace.set_large(appetite.is_proved());
         }
@@ -82,6 +89,7 @@ impl<B> PacedBody<B> {
             io,
             appetite,
             pace,
+            lease,
             blocked_since: None,
         }
     }
@@ -178,7 +186,7 @@ mod tests {
         let mut context = Context::from_waker(std::task::Waker::noop());
         let mut take = || {
             let body = http_body_util::Full::new(piece.clone());
-            let mut body = PacedBody::new(body, Rc::default(), Rc::clone(&appetite), Some(pace.clone()));
+            let mut body = PacedBody::at_pace(body, Rc::default(), Rc::clone(&appetite), Some(pace.clone()), None);
             assert!(Pin::new(&mut body).poll_frame(&mut context).is_ready());
             pace.is_large()
         };

@@ -119,7 +119,10 @@ async fn serve_http(
         origin,
         io: Rc::clone(&state),
         asked: Cell::default(),
+        route: Rc::default(),
+        no_route: Cell::default(),
         asked_protocol: RefCell::default(),
+        lease: RefCell::default(),
         appetite: Rc::default(),
         record: Rc::clone(listed.record()),
         upstream: RefCell::default(),
@@ -163,11 +166,13 @@ async fn serve_http(
     match (result, upstream) {
         (Ok(()), Some(upstream)) => {
             closed[HttpClose::Upgraded].inc();
-            let (stream, head) = parts.io.into_inner().into_head(&parts.read_buf);
+            let policy = upstream.target.head_policy().unwrap_or_else(|| worker.slabs.policy());
+            let (stream, head) = parts.io.into_inner().into_head(&parts.read_buf, policy);
             drop(parts.read_buf);
-            let record = listed.into_tunnel(upstream.path.clone());
             let (content, downstream) = (upstream.content, Half { stream, head });
-            let tunnel = Tunnel::new(content, downstream, upstream.into_half(), record, Rc::clone(&worker));
+            let (target, upstream) = upstream.into_half(policy);
+            let record = listed.into_tunnel(target);
+            let tunnel = Tunnel::new(content, downstream, upstream, record, Rc::clone(&worker));
             worker.tracker.spawn_local(tunnel);
         }
         (result, _) => {

@@ -9,8 +9,8 @@ use super::body::{self, Body};
 use super::framing::BadFraming;
 use super::handshake::{BadRequest, BadResponse};
 use super::target::BadTarget;
-use crate::http::layer::NoResponse;
 use crate::observe::labels::{UpgradeResult, UpstreamFailure};
+use crate::route::{AmbiguousPrefix, NoRoute};
 use crate::upstream::DialError;
 
 /// Seconds after which a client may try again when there were too many requests.
@@ -35,6 +35,21 @@ pub(crate) enum ProxyError {
     /// The client's fault: this is not a forward proxy, and nobody is to see what it adds to a request.
     #[error("{0} is not supported")]
     Method(Method),
+    /// The client's fault: nothing is served there, or it cannot be told what is.
+    #[error(transparent)]
+    NoRoute(#[from] NoRoute),
+    /// The client's fault.
+    #[error(transparent)]
+    BadPath(#[from] AmbiguousPrefix),
+    /// The client's fault, or that of the page which it shows.
+    #[error("pages of this origin may not open WebSockets here")]
+    Origin,
+    /// The client's fault.
+    #[error("the request body is larger than this route's max_body")]
+    BodyTooLarge,
+    /// Every server is as busy as it may be.
+    #[error("{0}")]
+    Full(DialError),
     /// The client's fault: its body paused for longer than `http.body_timeout`.
     #[error("the request body stalled")]
     BodyTimeout,
@@ -64,8 +79,8 @@ pub(crate) enum ProxyError {
     /// The upstream's fault: it switches protocols that nobody wants to switch.
     #[error("the upstream answered 101 to a request that asks for no upgrade")]
     UnaskedSwitch,
-    /// The upstream's fault: no answer to an upgrade within `upstream.response_timeout`.
-    #[error("the upstream did not answer the upgrade in time")]
+    /// The upstream's fault: no answer within `response_timeout`.
+    #[error("the upstream did not answer in time")]
     ResponseTimeout,
     /// The upstream's fault: its 101 proves nothing.
     #[error("the upstream's 101 is refused")]
@@ -74,9 +89,12 @@ pub(crate) enum ProxyError {
 
 impl From<DialError> for ProxyError {
     fn from(error: DialError) -> Self {
-        Self::Unreachable {
-            timed_out: matches!(error, DialError::Timeout { .. }),
-            source: error.into(),
+        match error {
+            DialError::Full { .. } => Self::Full(error),
+            error => Self::Unreachable {
+                timed_out: matches!(error, DialError::Timeout { .. }),
+                source: error.into(),
+            },
         }
     }
 }
@@ -86,9 +104,17 @@ impl ProxyError {
         match self {
             Self::BadUpgrade(BadRequest::Version) => StatusCode::UPGRADE_REQUIRED,
             Self::BadFraming(BadFraming::Coding(_)) => StatusCode::NOT_IMPLEMENTED,
-            Self::BadUpgrade(_) | Self::BadTarget(_) | Self::BadFraming(_) | Self::BodyBroken => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::NoRoute(NoRoute::Path) => StatusCode::NOT_FOUND,
+            Self::NoRoute(NoRoute::Host) => StatusCode::MISDIRECTED_REQUEST,
+            Self::Origin => StatusCode::FORBIDDEN,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Full(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::BadUpgrade(_)
+            | Self::BadTarget(_)
+            | Self::BadFraming(_)
+            | Self::BadPath(_)
+            | Self::NoRoute(NoRoute::Ambiguous | NoRoute::AboveRoot)
+            | Self::BodyBroken => StatusCode::BAD_REQUEST,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Unreachable { timed_out: true, .. } | Self::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
@@ -108,7 +134,7 @@ impl ProxyError {
             Self::Upstream(cause) if cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse) => {
                 UpgradeResult::BadResponse
             }
-            Self::Unreachable { .. } | Self::Upstream(_) => UpgradeResult::Unreachable,
+            Self::Unreachable { .. } | Self::Upstream(_) | Self::Full(_) => UpgradeResult::Unreachable,
             Self::BadSwitch(_) | Self::LargeHead(_) | Self::BadResponseFraming(_) => UpgradeResult::BadResponse,
             _ => UpgradeResult::BadRequest,
         }
@@ -128,16 +154,17 @@ impl ProxyError {
     }
 
     /// Whether the connection ended before anything came of an answer.
-    pub(crate) fn is_unanswered(&self) -> bool {
+    pub(crate) fn is_broken_off(&self) -> bool {
         let Self::Upstream(cause) = self else { return false };
-        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&**cause);
-        while let Some(this) = cause {
-            if let Some(error) = this.downcast_ref::<hyper::Error>() {
-                return error.is_incomplete_message() || error.is_canceled() || error.is_closed() || is_reset(error);
-            }
-            cause = this.source();
-        }
-        false
+        let error = cause.downcast_ref::<hyper::Error>();
+        error.is_some_and(|error| {
+            error.is_incomplete_message() || error.is_canceled() || error.is_closed() || is_reset(error)
+        })
+    }
+
+    /// Whether nothing came of an answer, because the connection ended or the server was silent.
+    pub(crate) fn is_unanswered(&self) -> bool {
+        matches!(self, Self::ResponseTimeout) || self.is_broken_off()
     }
 
     /// There is nobody to ask.
@@ -145,34 +172,26 @@ impl ProxyError {
         DialError::NoServer.into()
     }
 
-    /// Finds out what made hyper-util's client fail.
-    pub(crate) fn of_client(error: hyper_util::client::legacy::Error) -> Self {
-        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+    /// Finds out what made an exchange with a server fail.
+    pub(crate) fn of_exchange(error: hyper::Error) -> Self {
+        if error.is_parse_too_large() {
+            return Self::LargeHead(error.into());
+        }
+        if !error.is_user() {
+            return Self::Upstream(error.into());
+        }
+        // The request's body failed, as the client did not send it.
+        let mut cause = std::error::Error::source(&error);
         while let Some(this) = cause {
             if this.is::<tower_http::timeout::TimeoutError>() {
                 return Self::BodyTimeout;
             }
-            if let Some(http) = this.downcast_ref::<hyper::Error>() {
-                if http.is_user() {
-                    return Self::BodyBroken;
-                }
-                if http.is_parse_too_large() {
-                    return Self::LargeHead(error.into());
-                }
+            if this.is::<http_body_util::LengthLimitError>() {
+                return Self::BodyTooLarge;
             }
             cause = this.source();
         }
-        if error.is_connect() {
-            let timed_out = matches!(
-                std::error::Error::source(&error).and_then(|source| source.downcast_ref()),
-                Some(DialError::Timeout { .. })
-            );
-            return Self::Unreachable {
-                timed_out,
-                source: error.into(),
-            };
-        }
-        Self::Upstream(error.into())
+        Self::BodyBroken
     }
 }
 
@@ -188,12 +207,6 @@ fn is_reset(error: &hyper::Error) -> bool {
 pub(crate) fn respond(error: &BoxError) -> Response<Body> {
     if let Some(error) = error.downcast_ref::<ProxyError>() {
         return respond_to(error);
-    }
-    if error.is::<NoResponse>() {
-        return plain(
-            StatusCode::GATEWAY_TIMEOUT,
-            "the upstream did not answer in time".into(),
-        );
     }
     if error.is::<Overloaded>() {
         let text = "headpin already serves as many requests as http.max_requests allows; try again";
@@ -231,6 +244,9 @@ fn respond_to(error: &ProxyError) -> Response<Body> {
         _ => error.to_string(),
     };
     let mut response = plain(status, text);
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+    }
     if status == StatusCode::METHOD_NOT_ALLOWED {
         // RFC 9110 section 15.5.6. What of these a resource allows, its server knows.
         response.headers_mut().insert(ALLOW, ALLOWED);

@@ -3,108 +3,226 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{EXPECT, HOST, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body as HttpBody;
 use hyper::body::Incoming;
-use tower::BoxError;
+use hyper::client::conn::TrySendError;
+use tokio::task::yield_now;
+use tokio::time::{Instant, timeout};
+use tower::{BoxError, Layer, ServiceExt};
 
 use super::body::{self, Body};
 use super::error::ProxyError;
 use super::expect;
 use super::framing;
 use super::headers::{self, Origin};
+use super::layer::{NoResponse, ResponseTimeoutLayer};
+use super::lease::Lease;
 use super::once::Once;
+use super::sticky;
 use super::target;
 use crate::route::Route;
-use crate::upstream::{MAX_BUFFER, Server, Upstream};
+use crate::upstream::{Checkout, DialError, Server, Upstream};
 use crate::worker::WorkerContext;
 
-/// Forwards `request` and returns the response with its body still streaming.
+/// A request that goes to one server or another.
+struct Message<'r> {
+    head: Parts,
+    body: Once,
+    /// RFC 9110 section 9.2.2, and its body is empty.
+    may_repeat: bool,
+    route: &'r Route,
+}
+
+/// An attempt that failed.
+struct Failed {
+    error: ProxyError,
+    /// Nothing of the request was sent.
+    is_unsent: bool,
+}
+
+/// Forwards `request` and returns the response with its body still streaming, and what it holds meanwhile.
 ///
 /// One server after the other is tried until one can be connected to. A request that may be repeated (RFC 9110 section 9.2.2),
-/// and whose body is empty, goes once more, on a connection of its own, when the one that it went on ended without an answer: a
-/// server may close a kept connection at any time.
+/// and whose body is empty, goes once more on a new connection when an idle one ended without an answer, as a server may close
+/// it at any time; and after that to other servers, as the upstream's retries allow.
+///
+/// # Cancel safety
+/// Dropped, the request is given up, and its connection closed.
 pub(crate) async fn forward<B>(
     worker: &WorkerContext,
     route: &Route,
+    upstream: &Upstream,
     origin: Origin,
     mut request: Request<B>,
-) -> Result<Response<Body>, ProxyError>
+) -> Result<(Response<Body>, Lease), ProxyError>
 where
     B: HttpBody<Data = Bytes, Error = BoxError> + Send + 'static,
 {
+    let mut plan = upstream.plan(request.headers(), origin.peer.ip());
     prepare(&mut request, origin, route)?;
-    let (head, body) = request.into_parts();
-    let may_repeat = head.method.is_idempotent() && body.is_end_stream();
+    let (mut head, body) = request.into_parts();
+    head.uri = Uri::from(route.target(target::path(&head.uri))?);
     let metrics = Arc::clone(&worker.shared.metrics);
-    let body = Once::new(body, move |bytes| metrics.request_body_bytes_total.inc_by(bytes));
-    let client = worker.client(&route.upstream);
+    let message = Message {
+        may_repeat: head.method.is_idempotent() && body.is_end_stream(),
+        head,
+        body: Once::new(body, move |bytes| metrics.request_body_bytes_total.inc_by(bytes)),
+        route,
+    };
+    let deadline = upstream.dial_deadline();
+    let mut retries = 0;
     let mut failure = None;
-    for server in route.upstream.dialer.candidates() {
-        let error = match client.request(attempt(&head, &body, server)).await {
-            Ok(response) => return finish(response),
+    loop {
+        let place = match upstream.reserve(&plan).await {
+            Ok(place) => place,
+            Err(DialError::NoServer) => return Err(failure.unwrap_or_else(ProxyError::no_server)),
+            Err(full) => return Err(full.into()),
+        };
+        let server = Arc::clone(&place.server);
+        let began = place.request_begins();
+        let error = match message.exchange(worker, upstream, &server, deadline).await {
+            Ok((response, checkout)) => {
+                upstream.note_answer(&server, response.status(), began.elapsed());
+                let mut response = finish(response, route)?;
+                sticky::issue(response.headers_mut(), upstream, &plan, &server);
+                return Ok((response, Lease::of_request(place, checkout)));
+            }
             Err(error) => error,
         };
-        let is_connect = error.is_connect();
-        let error = ProxyError::of_client(error);
-        if is_connect {
-            failure = Some(error);
-            continue;
+        plan.tried(&server);
+        if let Some(failure) = error.upstream_failure() {
+            upstream.note_failure(&server, failure);
         }
-        if may_repeat && error.is_unanswered() {
-            return finish(send_alone(worker, route, server, attempt(&head, &body, server)).await?);
+        match &error {
+            ProxyError::Unreachable { .. } => {}
+            error if message.may_repeat && error.is_unanswered() && upstream.may_retry(retries) => retries += 1,
+            _ => return Err(error),
         }
-        return Err(error);
+        failure = Some(error);
     }
-    Err(failure.unwrap_or_else(ProxyError::no_server))
 }
 
-/// The request as `server` gets it.
-fn attempt(head: &Parts, body: &Once, server: &Server) -> Request<Body> {
-    let mut request = Request::from_parts(head.clone(), body.attempt());
-    *request.uri_mut() = Upstream::uri(server, target::path(&head.uri));
-    // HTTP/1.0 does without.
-    request.headers_mut().entry(HOST).or_insert_with(|| server.host.clone());
-    if expect::is_asked(&head.headers) {
-        return expect::hold(request).map(body::boxed);
+impl Message<'_> {
+    /// One exchange with `server`: on an idle connection, or on a new one.
+    async fn exchange(
+        &self,
+        worker: &WorkerContext,
+        upstream: &Upstream,
+        server: &Server,
+        deadline: Instant,
+    ) -> Result<(Response<Incoming>, Checkout), ProxyError> {
+        while let Some(sender) = worker.pools.take(server, upstream.generation) {
+            if !self.may_repeat {
+                // Its end may have come already: what drives it has its turn first.
+                yield_now().await;
+                if sender.sender.is_closed() {
+                    continue;
+                }
+            }
+            let mut checkout = worker.pools.check_out(sender, server, upstream);
+            match self.send(&mut checkout, server).await {
+                Ok(response) => return Ok((response, checkout)),
+                Err(failed) => {
+                    checkout.discard();
+                    let may_go_again = failed.is_unsent || (self.may_repeat && failed.error.is_broken_off());
+                    if !may_go_again {
+                        return Err(failed.error);
+                    }
+                    break;
+                }
+            }
+        }
+        let connected = upstream.connect(server, deadline).await;
+        let (sender, driving) = connected.inspect_err(|error| upstream.note_dial_error(server, error))?;
+        worker.tracker.spawn_local(driving);
+        let mut checkout = worker.pools.check_out(sender, server, upstream);
+        match self.send(&mut checkout, server).await {
+            Ok(response) => Ok((response, checkout)),
+            Err(failed) => {
+                checkout.discard();
+                Err(failed.error)
+            }
+        }
     }
-    request
+
+    async fn send(&self, checkout: &mut Checkout, server: &Server) -> Result<Response<Incoming>, Failed> {
+        let limit = self.route.response_timeout;
+        let sender = &mut checkout.sender().sender;
+        let request = self.attempt(server);
+        if self.body.is_empty() {
+            return match timeout(limit, sender.try_send_request(request)).await {
+                Ok(answered) => answered.map_err(Failed::of),
+                Err(_) => Err(Failed::silent()),
+            };
+        }
+        // A long body is not silence.
+        let sending = tower::service_fn(|request: Request<_>| {
+            let sent = sender.try_send_request(request.map(body::boxed));
+            async { sent.await.map_err(|error| BoxError::from(Sent(Failed::of(error)))) }
+        });
+        let answered = ResponseTimeoutLayer::new(limit).layer(sending).oneshot(request).await;
+        answered.map_err(|error| match error.downcast::<Sent>() {
+            Ok(sent) => sent.0,
+            Err(error) if error.is::<NoResponse>() => Failed::silent(),
+            Err(error) => Failed {
+                error: ProxyError::Upstream(error),
+                is_unsent: false,
+            },
+        })
+    }
+
+    /// The request as `server` gets it.
+    fn attempt(&self, server: &Server) -> Request<Body> {
+        let mut request = Request::from_parts(self.head.clone(), self.body.attempt());
+        // HTTP/1.0 does without.
+        request.headers_mut().entry(HOST).or_insert_with(|| server.host.clone());
+        if expect::is_asked(&self.head.headers) {
+            return expect::hold(request).map(body::boxed);
+        }
+        request
+    }
 }
 
-/// Sends `request` on a connection to which no other request goes.
-async fn send_alone(
-    worker: &WorkerContext,
-    route: &Route,
-    server: &Server,
-    request: Request<Body>,
-) -> Result<Response<Incoming>, ProxyError> {
-    let connection = route.upstream.connect(server).await?;
-    let pace = connection.pace();
-    let broke = |error: hyper::Error| ProxyError::Upstream(error.into());
-    let mut builder = route.upstream.heads.connection();
-    let (mut sender, connection) = builder
-        .max_buf_size(MAX_BUFFER)
-        .handshake(connection)
-        .await
-        .map_err(broke)?;
-    worker.tracker.spawn_local(async move {
-        // Whoever reads the response gets the error, too.
-        let _ = connection.await;
-    });
-    let mut response = sender.send_request(request).await.map_err(broke)?;
-    response.extensions_mut().insert(pace);
-    Ok(response)
+/// Carries a failure through the layer that watches for silence.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.error)]
+struct Sent(Failed);
+
+impl std::fmt::Debug for Failed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.error.fmt(f)
+    }
 }
 
-fn finish(response: Response<Incoming>) -> Result<Response<Body>, ProxyError> {
+impl Failed {
+    fn of(mut error: TrySendError<Request<Body>>) -> Self {
+        let is_unsent = error.take_message().is_some();
+        Self {
+            error: ProxyError::of_exchange(error.into_error()),
+            is_unsent,
+        }
+    }
+
+    fn silent() -> Self {
+        Self {
+            error: ProxyError::ResponseTimeout,
+            is_unsent: false,
+        }
+    }
+}
+
+/// Makes a response of the upstream ready for the client.
+pub(crate) fn finish(response: Response<Incoming>, route: &Route) -> Result<Response<Body>, ProxyError> {
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return Err(ProxyError::UnaskedSwitch);
     }
     framing::is_chunked(response.headers()).map_err(ProxyError::BadResponseFraming)?;
     let mut response = response.map(body::boxed);
     headers::remove_hop_by_hop(response.headers_mut());
+    headers::change(response.headers_mut(), route.response_headers.as_ref());
     *response.version_mut() = Version::HTTP_11;
     Ok(response)
 }
@@ -117,7 +235,13 @@ pub(crate) fn prepare<B: HttpBody>(request: &mut Request<B>, origin: Origin, rou
     }
     target::check(request)?;
     let is_chunked = framing::is_chunked(request.headers())?;
+    if let Some(most) = route.max_body
+        && length(request).is_some_and(|length| length > most)
+    {
+        return Err(ProxyError::BodyTooLarge);
+    }
     headers::prepare_request(request.headers_mut(), origin, route.forwarded);
+    headers::change(request.headers_mut(), route.request_headers.as_ref());
     if request.body().is_end_stream() {
         // There is nothing to wait with.
         request.headers_mut().remove(EXPECT);
@@ -128,4 +252,9 @@ pub(crate) fn prepare<B: HttpBody>(request: &mut Request<B>, origin: Origin, rou
     }
     *request.version_mut() = Version::HTTP_11;
     Ok(())
+}
+
+/// What a request says of the length of its body.
+fn length<B>(request: &Request<B>) -> Option<u64> {
+    request.headers().get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }

@@ -6,6 +6,7 @@ use http_body::Body;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::config::UpgradeProtocol;
+use crate::route::Route;
 
 /// Why a request that asks for `Upgrade: websocket` is not a handshake. The client's fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -53,21 +54,19 @@ impl Protocol {
     }
 }
 
-/// What a request asks to switch to: a WebSocket, or one of the protocols that `allowed` gives, which is called only for
-/// requests that ask for another. Anything else is not switched to: the header is ignored, as RFC 9110 section 7.8 allows, and in
-/// HTTP/1.0 demands.
-pub(crate) fn asked_protocol<B>(
-    request: &Request<B>,
-    allowed: impl FnOnce(&str) -> Option<UpgradeProtocol>,
-) -> Option<Protocol> {
+/// What a request asks to switch to that its route allows: a WebSocket, or one of the other protocols. Anything else is not
+/// switched to: the header is ignored, as RFC 9110 section 7.8 allows, and in HTTP/1.0 demands.
+pub(crate) fn asked_protocol<B>(request: &Request<B>, route: &Route) -> Option<Protocol> {
     let headers = request.headers();
     let asked = headers.get(UPGRADE)?;
+    route.upstream()?;
     if has_token(headers, UPGRADE, "websocket") {
-        return Some(Protocol::WebSocket);
+        return route.websocket.then_some(Protocol::WebSocket);
     }
     let switches = request.version() == Version::HTTP_11 && has_token(headers, CONNECTION, "upgrade");
     let asked = asked.to_str().ok().filter(|_| switches)?;
-    allowed(asked).map(Protocol::Other)
+    let allowed = route.upgrades.iter().find(|protocol| protocol.is(asked));
+    allowed.cloned().map(Protocol::Other)
 }
 
 /// The key of a proper handshake (section 4.2.1).
@@ -153,7 +152,6 @@ mod tests {
     fn check(build: impl FnOnce(&mut Request<Empty<Bytes>>)) -> Result<HeaderValue, BadRequest> {
         let mut request = request().body(Empty::new()).unwrap();
         build(&mut request);
-        assert!(matches!(asked_protocol(&request, |_| None), Some(Protocol::WebSocket)));
         check_request(&request)
     }
 

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use headpin_ledger as ledger;
-use headpin_slab::{Head, HeadSlot, SliceRead};
+use headpin_slab::{Head, HeadPolicy, HeadSlot, SliceRead};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::flow::Flow;
@@ -71,11 +71,10 @@ impl<S: SliceRead> HeadIo<S> {
 
     /// The stream back, and the head: `read_too_much`, which the library had taken and not used, and what it had not
     /// taken yet.
-    pub fn into_head(self, read_too_much: &[u8]) -> (S, Head) {
-        let head = self
-            .state
-            .slot
-            .take_head(read_too_much, self.stream.slabs(), self.stream.class());
+    /// It is held or copied as `policy` says.
+    pub fn into_head(self, read_too_much: &[u8], policy: HeadPolicy) -> (S, Head) {
+        let (slabs, class) = (self.stream.slabs(), self.stream.class());
+        let head = self.state.slot.take_head(read_too_much, slabs, class, policy);
         (self.stream, head)
     }
 }
@@ -95,7 +94,8 @@ impl<S: SliceRead + Unpin> AsyncRead for HeadIo<S> {
             return Poll::Ready(Ok(()));
         };
         this.state.flow.note_read();
-        this.state.slot.deliver_from(slice, this.stream.slabs().policy(), into);
+        let policy = this.stream.slabs().reading_policy();
+        this.state.slot.deliver_from(slice, policy, into);
         Poll::Ready(Ok(()))
     }
 }

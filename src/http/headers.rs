@@ -8,7 +8,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue};
 
-use crate::config::ForwardedPolicy;
+use crate::config::{FieldChanges, ForwardedPolicy};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -71,6 +71,17 @@ pub(crate) fn remove_hop_by_hop(headers: &mut HeaderMap) {
     }
     if trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+}
+
+/// Changes `headers` as a route's config says.
+pub(crate) fn change(headers: &mut HeaderMap, changes: Option<&FieldChanges>) {
+    let Some(changes) = changes else { return };
+    for name in &changes.remove {
+        headers.remove(name.name());
+    }
+    for line in &changes.set {
+        headers.insert(line.name.name(), line.value.value().clone());
     }
 }
 

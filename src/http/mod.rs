@@ -1,5 +1,6 @@
 //! HTTP/1.1 on a connection: from the handshake to the last response, or to the tunnel that it becomes.
 
+mod answer;
 mod body;
 mod connection;
 mod error;
@@ -11,9 +12,11 @@ mod handshake;
 mod head_io;
 mod headers;
 mod layer;
+mod lease;
 mod measured;
 mod once;
 mod service;
+mod sticky;
 mod target;
 mod upgrade;
 

@@ -15,7 +15,7 @@ use super::body::{self, Body};
 /// it whole.
 pub(crate) enum Once {
     Empty,
-    /// An atomic and a lock only because hyper's pooled client wants bodies to be `Send`.
+    /// An atomic and a lock only because bodies are `Send`.
     Whole(Arc<Mutex<Option<Body>>>),
 }
 
@@ -33,6 +33,11 @@ impl Once {
             frame
         });
         Self::Whole(Arc::new(Mutex::new(Some(body::boxed(counted)))))
+    }
+
+    /// Whether there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        matches!(self, Self::Empty)
     }
 
     /// The body for one attempt.

@@ -9,29 +9,31 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use http::{Request, Response};
 use http_body::Body as _;
+use http_body_util::Limited;
 use hyper::body::Incoming;
 use tower::limit::GlobalConcurrencyLimitLayer;
 use tower::load_shed::LoadShedLayer;
-use tower::{BoxError, Layer, Service, ServiceBuilder, ServiceExt};
+use tower::{BoxError, Service, ServiceBuilder, ServiceExt};
 use tower_http::body::UnsyncBoxBody;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{PropagateRequestIdLayer, SetRequestIdLayer};
 use tower_http::timeout::TimeoutBody;
 
+use super::answer;
 use super::body::{self, Appetite, Body, PacedBody};
 use super::error::{self, ProxyError};
 use super::forward::forward;
 use super::handshake::{Protocol, asked_protocol};
 use super::head_io::IoState;
 use super::headers::Origin;
-use super::layer::{NoResponse, ObserveLayer, ObservedBody, RandomRequestId, RescueLayer, ResponseTimeoutLayer};
+use super::layer::{CurrentRoute, ObserveLayer, ObservedBody, RandomRequestId, RescueLayer};
+use super::lease::Lease;
 use super::upgrade::{self, UpstreamHalf};
-use crate::observe::labels::UpstreamFailure;
-use crate::upstream::ReadPace;
+use crate::route::{Action, NoRoute, Route};
+use crate::upstream::Upstream;
 use crate::worker::{ConnectionRecord, Shared, WorkerContext};
 
 /// Body of what a client gets.
@@ -46,8 +48,12 @@ pub(crate) struct Exchange {
     pub(crate) io: Rc<IoState>,
     /// A request has come.
     pub(crate) asked: Cell<bool>,
-    /// What the request under way asks to switch to. On a connection one request follows the other.
+    /// The route of the request under way, and what it asks to switch to. On a connection one request follows the other.
+    pub(crate) route: CurrentRoute,
+    pub(crate) no_route: Cell<Option<NoRoute>>,
     pub(crate) asked_protocol: RefCell<Option<Protocol>>,
+    /// What the request under way holds of its upstream, once there is a response.
+    pub(crate) lease: RefCell<Option<Lease>>,
     /// How well the client takes responses.
     pub(crate) appetite: Rc<Appetite>,
     /// What its memory is claimed for.
@@ -71,7 +77,7 @@ pub(crate) fn connection_service(
     let router = Router {
         exchange: Rc::clone(&exchange),
     };
-    let stack = layers(&exchange.worker.shared, exchange.origin.peer, router);
+    let stack = layers(&exchange.worker.shared, exchange.origin.peer, &exchange.route, router);
     ConnectionService { stack, exchange }
 }
 
@@ -80,6 +86,7 @@ pub(crate) fn connection_service(
 fn layers<S, B>(
     shared: &Shared,
     peer: SocketAddr,
+    route: &CurrentRoute,
     service: S,
 ) -> impl Service<Request<B>, Response = Response<ResponseBody>, Error = Infallible, Future: 'static> + Clone + use<S, B>
 where
@@ -88,7 +95,7 @@ where
 {
     ServiceBuilder::new()
         .layer(SetRequestIdLayer::x_request_id(RandomRequestId))
-        .layer(ObserveLayer::new(Arc::clone(&shared.metrics), peer))
+        .layer(ObserveLayer::new(Arc::clone(&shared.metrics), peer, Rc::clone(route)))
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(CatchPanicLayer::custom(panicked))
         .layer(RescueLayer::new(error::respond))
@@ -121,23 +128,24 @@ where
         self.exchange.io.flow.request_arrived();
         self.exchange.record.request_begins();
         // Here, and not in a future: hyper may read on before it polls that, and then the slice would be gone.
-        let protocol = asked_protocol(&request, |asked| {
-            let settings = self.exchange.worker.shared.settings.load();
-            let upgrades = &settings.routes.of(&request).upgrades;
-            upgrades.iter().find(|protocol| protocol.is(asked)).cloned()
-        });
+        let settings = self.exchange.worker.shared.settings.load();
+        let route = settings.routes.of(&request);
+        let protocol = route.ok().and_then(|route| asked_protocol(&request, route));
+        self.exchange.no_route.set(route.err());
+        self.exchange.route.replace(route.ok().cloned());
+        drop(settings);
         match &protocol {
             Some(_) => self.exchange.io.slot.keep(),
             None => self.exchange.io.slot.forget(),
         }
         self.exchange.asked_protocol.replace(protocol);
-        let io = Rc::clone(&self.exchange.io);
-        let appetite = Rc::clone(&self.exchange.appetite);
+        let exchange = Rc::clone(&self.exchange);
         let response = self.stack.clone().oneshot(request);
         Box::pin(async move {
-            let mut response = response.await?;
-            let pace = response.extensions_mut().remove::<ReadPace>();
-            Ok(response.map(|body| PacedBody::new(body, io, appetite, pace)))
+            let response = response.await?;
+            let lease = exchange.lease.take();
+            let (io, appetite) = (Rc::clone(&exchange.io), Rc::clone(&exchange.appetite));
+            Ok(response.map(|body| PacedBody::new(body, io, appetite, lease)))
         })
     }
 }
@@ -159,65 +167,78 @@ impl Service<Request<Incoming>> for Router {
 
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
         let exchange = Rc::clone(&self.exchange);
-        Box::pin(async move {
-            let metrics = Arc::clone(&exchange.worker.shared.metrics);
-            let result = if let Some(protocol) = exchange.asked_protocol.take() {
-                let result = exchange.upgrade(&protocol, request).await;
-                if exchange.upstream.borrow().is_none() {
-                    // No tunnel comes of it, so no head: the connection goes on with other requests, if any.
-                    exchange.io.slot.forget();
-                }
-                result
-            } else {
-                exchange.forward(request).await
-            };
-            if let Err(error) = &result {
-                let failure = match error.downcast_ref::<ProxyError>() {
-                    Some(error) => error.upstream_failure(),
-                    None if error.is::<NoResponse>() => Some(UpstreamFailure::ResponseTimeout),
-                    None => None,
-                };
-                if let Some(failure) = failure {
-                    metrics.upstream_failures_total[failure].inc();
-                }
-            }
-            result
-        })
+        Box::pin(async move { exchange.answer(request).await.map_err(BoxError::from) })
     }
 }
 
 impl Exchange {
-    async fn upgrade(&self, protocol: &Protocol, request: Request<Incoming>) -> Result<Response<Body>, BoxError> {
-        let route = Arc::clone(self.worker.shared.settings.load().routes.of(&request));
-        let request = request.map(|incoming| timed(incoming, route.body_timeout));
-        let exchanged = upgrade::exchange(&self.worker, &self.record, &route, self.origin, protocol, request);
-        let (response, half) = exchanged.await?;
-        self.upstream.replace(half);
+    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Body>, ProxyError> {
+        let protocol = self.asked_protocol.take();
+        let Some(route) = self.route.borrow().clone() else {
+            return Err(self.no_route.get().unwrap_or(NoRoute::Path).into());
+        };
+        match &route.action {
+            Action::Respond(config) => Ok(answer::fixed(&route, config)),
+            Action::Redirect(config) => Ok(answer::redirect(&route, config, request.uri())),
+            Action::Forward(upstream) => match protocol {
+                Some(protocol) => self.upgrade(&route, upstream, &protocol, request).await,
+                None => self.forward(&route, upstream, request).await,
+            },
+        }
+    }
+
+    async fn upgrade(
+        &self,
+        route: &Arc<Route>,
+        upstream: &Arc<Upstream>,
+        protocol: &Protocol,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, ProxyError> {
+        let request = request.map(|incoming| bounded(incoming, route));
+        let exchanged = upgrade::exchange(
+            &self.worker,
+            &self.record,
+            route,
+            upstream,
+            self.origin,
+            protocol,
+            request,
+        );
+        let exchanged = exchanged.await;
+        if !matches!(exchanged, Ok((_, upgrade::Outcome::Switched(_)))) {
+            // No tunnel comes of it, so no head: the connection goes on with other requests, if any.
+            self.io.slot.forget();
+        }
+        let (response, outcome) = exchanged?;
+        match outcome {
+            upgrade::Outcome::Switched(half) => drop(self.upstream.replace(Some(half))),
+            upgrade::Outcome::Declined(lease) => drop(self.lease.replace(Some(lease))),
+        }
         Ok(response)
     }
 
-    async fn forward(self: Rc<Self>, request: Request<Incoming>) -> Result<Response<Body>, BoxError> {
-        let route = Arc::clone(self.worker.shared.settings.load().routes.of(&request));
-        let limit = route.upstream.response_timeout;
-        let pause = route.body_timeout;
-        let service = tower::service_fn(move |request| {
-            let (this, route) = (Rc::clone(&self), Arc::clone(&route));
-            async move {
-                forward(&this.worker, &route, this.origin, request)
-                    .await
-                    .map_err(BoxError::from)
-            }
-        });
-        let request = request.map(|incoming| timed(incoming, pause));
-        ResponseTimeoutLayer::new(limit).layer(service).oneshot(request).await
+    async fn forward(
+        &self,
+        route: &Route,
+        upstream: &Upstream,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, ProxyError> {
+        let request = request.map(|incoming| bounded(incoming, route));
+        let (response, lease) = forward(&self.worker, route, upstream, self.origin, request).await?;
+        self.lease.replace(Some(lease));
+        Ok(response)
     }
 }
 
-/// The body of a request, given up when nothing of it comes for `pause`.
-fn timed(incoming: Incoming, pause: Duration) -> Body {
-    match incoming.is_end_stream() {
-        true => body::empty(),
-        false => body::boxed(TimeoutBody::new(pause, incoming)),
+/// The body of a request, given up when nothing of it comes for as long as `route` says, or more than it allows.
+fn bounded(incoming: Incoming, route: &Route) -> Body {
+    if incoming.is_end_stream() {
+        return body::empty();
+    }
+    let timed = TimeoutBody::new(route.body_timeout, incoming);
+    match route.max_body.map(usize::try_from) {
+        Some(Ok(most)) => body::boxed(Limited::new(timed, most)),
+        _ => body::boxed(timed),
     }
 }
 
@@ -236,7 +257,7 @@ mod tests {
     fn shared(requests: usize) -> Shared {
         let metrics = Metrics::register(&prometheus::Registry::new()).expect("an empty registry");
         let acceptor = TlsAcceptor::new().expect("randomness");
-        let settings = Settings::load(Config::default(), 0, &acceptor, &metrics).expect("the embedded default");
+        let settings = Settings::load(Config::default(), 0, &acceptor, &metrics, None).expect("the embedded default");
         Shared {
             settings: arc_swap::ArcSwap::from_pointee(settings),
             metrics,
@@ -250,7 +271,7 @@ mod tests {
         S: Service<Request<()>, Response = Response<Body>, Error = BoxError, Future: 'static> + Clone + 'static,
     {
         let peer = "192.0.2.7:5000".parse().expect("an address");
-        let response = layers(shared, peer, service)
+        let response = layers(shared, peer, &Rc::default(), service)
             .oneshot(Request::new(()))
             .await
             .expect("never fails");
@@ -289,7 +310,7 @@ mod tests {
     #[tokio::test]
     async fn an_error_becomes_its_status() {
         let shared = shared(1);
-        let service = tower::service_fn(|_: Request<()>| async { Err(BoxError::from(NoResponse)) });
+        let service = tower::service_fn(|_: Request<()>| async { Err(BoxError::from(ProxyError::ResponseTimeout)) });
         assert_eq!(status_of(&shared, service).await, StatusCode::GATEWAY_TIMEOUT);
     }
 }

@@ -138,7 +138,7 @@ mod tests {
     async fn who_waits_in_the_backlog_when_the_drain_begins_is_served() {
         let metrics = Metrics::register(&Registry::new()).unwrap();
         let acceptor = TlsAcceptor::new().unwrap();
-        let settings = Settings::load(Config::default(), 0, &acceptor, &metrics).unwrap();
+        let settings = Settings::load(Config::default(), 0, &acceptor, &metrics, None).unwrap();
         let shared = Shared {
             settings: ArcSwap::from_pointee(settings),
             metrics,

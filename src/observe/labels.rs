@@ -76,6 +76,10 @@ labels! {
         Drain = "drain",
         /// Still open when the grace of the drain was over.
         Abandoned = "abandoned",
+        /// Its route is gone from the config: both sides got Close 1001.
+        RouteGone = "route_gone",
+        /// Its server is gone from the config or from its name: both sides got Close 1012, in waves.
+        ServerGone = "server_gone",
     }
 
     /// How an HTTP connection (one that did not become a tunnel) ended.

@@ -6,6 +6,7 @@
 //! locked instruction; a scrape sums them up.
 
 mod slabs;
+mod upstreams;
 mod worker;
 
 use std::fmt;
@@ -22,6 +23,7 @@ use crate::observe::labels::{
 };
 
 pub use self::slabs::SlabMeter;
+pub use self::upstreams::{RouteFamilies, RouteSeries, ServerSeries, UpstreamFamilies};
 pub use self::worker::CounterWriter;
 use self::worker::WorkerSum;
 
@@ -100,7 +102,8 @@ pub struct Metrics {
     pub tunnel_seconds: Histogram,
     pub upstream_connections_open: IntGauge,
     pub upstream_failures_total: Labelled<UpstreamFailure, IntCounter>,
-    pub upstream_server_up: IntGaugeVec,
+    pub upstreams: UpstreamFamilies,
+    pub routes: RouteFamilies,
     pub config_reloads_total: Labelled<ReloadResult, IntCounter>,
     pub config_last_applied_timestamp_seconds: Gauge,
     pub config_last_reload_successful: IntGauge,
@@ -199,11 +202,8 @@ impl Metrics {
                 "Attempts that an upstream server failed, by cause.",
                 "cause",
             )?,
-            upstream_server_up: r.gauge_vec(
-                "upstream_server_up",
-                "1 while the server of the config is tried in turn, 0 while it is passed over after a failure.",
-                &["server"],
-            )?,
+            upstreams: UpstreamFamilies::register(&r)?,
+            routes: RouteFamilies::register(&r)?,
             config_reloads_total: r.counters("config_reloads_total", "Reloads of the config, by result.", "result")?,
             config_last_applied_timestamp_seconds: r.float_gauge(
                 "config_last_applied_timestamp_seconds",
@@ -333,6 +333,10 @@ impl Registrar<'_> {
         self.add(IntGaugeVec::new(opts(name, help), labels)?)
     }
 
+    fn counter_vec(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {
+        self.add(IntCounterVec::new(opts(name, help), labels)?)
+    }
+
     fn gauges<L: Label>(
         &self,
         name: &str,
@@ -349,7 +353,7 @@ impl Registrar<'_> {
         help: &str,
         label: &str,
     ) -> Result<Labelled<L, IntCounter>, prometheus::Error> {
-        let family = self.add(IntCounterVec::new(opts(name, help), &[label])?)?;
+        let family = self.counter_vec(name, help, &[label])?;
         Ok(Labelled::new(|value| family.with_label_values(&[value])))
     }
 

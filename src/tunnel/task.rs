@@ -9,7 +9,7 @@ use headpin_slab::Head;
 
 use super::downstream::Downstream;
 use super::frames::Content;
-use super::relay::{Relay, RelayError};
+use super::relay::{CloseCode, Relay, RelayError};
 use crate::observe::ACCESS_LOG;
 use crate::observe::labels::{CloseReason, Direction};
 use crate::observe::metrics::GaugeGuard;
@@ -40,6 +40,7 @@ pub struct Tunnel<D> {
     /// What began the end.
     cause: Option<CloseReason>,
     _open: GaugeGuard,
+    _open_of_route: Option<GaugeGuard>,
 }
 
 impl<D: Downstream> Tunnel<D> {
@@ -71,6 +72,10 @@ impl<D: Downstream> Tunnel<D> {
             record.mailbox.give(Order::Close(CloseReason::Drain));
         }
         let open = GaugeGuard::new(&worker.shared.metrics.tunnels_open);
+        let open_of_route = record.target.with_route(|route| {
+            let series = route.series.as_ref();
+            series.map(|series| GaugeGuard::new(&series.tunnels))
+        });
         Self {
             downstream: stream,
             upstream: upstream.stream,
@@ -80,6 +85,7 @@ impl<D: Downstream> Tunnel<D> {
             worker,
             cause: None,
             _open: open,
+            _open_of_route: open_of_route,
         }
     }
 
@@ -100,8 +106,9 @@ impl<D: Downstream> Tunnel<D> {
                 Some(Order::End(reason)) => return Poll::Ready(reason),
                 Some(Order::Close(reason)) => {
                     cause.get_or_insert(reason);
-                    to_upstream.close();
-                    to_downstream.close();
+                    let code = CloseCode::of(reason);
+                    to_upstream.close(code);
+                    to_downstream.close(code);
                 }
                 None => {}
             }
@@ -195,7 +202,9 @@ impl<D> Drop for Tunnel<D> {
             target: ACCESS_LOG,
             connection = record.identity.id,
             peer = %record.identity.peer,
-            path = %record.path,
+            path = %record.target.path,
+            route = record.target.with_route(|route| route.name.clone()),
+            upstream = record.target.with_route(|route| route.upstream().map(|upstream| upstream.name.to_string())),
             to_upstream_bytes = record.traffic(Direction::ToUpstream).bytes.get(),
             to_downstream_bytes = record.traffic(Direction::ToDownstream).bytes.get(),
             seconds,
@@ -214,7 +223,7 @@ mod tests {
     use crate::worker::Admitted;
 
     /// Of this there is one for every tunnel, for as long as it lives. Mend what made it grow, or say why it must.
-    const MOST_BYTES: usize = 1056;
+    const MOST_BYTES: usize = 1072;
 
     #[test]
     #[cfg(target_pointer_width = "64")]

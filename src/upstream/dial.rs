@@ -1,4 +1,4 @@
-//! Connecting to a server: the next one in turn, and if it fails another.
+//! Connecting to one server.
 
 use std::future::Future;
 use std::io;
@@ -10,15 +10,16 @@ use headpin_slab::WorkerSlabs;
 use headpin_tls::{SlabStream, TlsBuffers};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
-use super::balance::{Balancer, Server};
 use super::eyeballs;
+use super::server::{Endpoint, Server};
 use super::slices::UpstreamSlices;
+use super::socket::Socket;
 use super::stream::UpstreamStream;
-use crate::config::{Scheme, ServerUrl, UpstreamConfig};
+use crate::config::{Place, Scheme, ServerUrl};
 use crate::observe::labels::UpstreamFailure;
 use crate::observe::metrics::{GaugeGuard, Metrics};
 use crate::sockets;
@@ -54,183 +55,151 @@ pub enum DialError {
         #[source]
         source: io::Error,
     },
-    /// Not connected within `upstream.connect_timeout`.
+    /// Not connected within `connect_timeout`, or what was left of `dial_timeout`.
     #[error("{server} did not connect in time")]
     Timeout {
         /// Which server.
         server: String,
     },
-    /// The config has no server.
-    #[error("no upstream server is configured")]
+    /// There is no server.
+    #[error("the upstream has no server")]
     NoServer,
+    /// Every server has as many requests as `max_connections` says, and no place came free in time, or too many wait.
+    #[error("every server of upstream {upstream} has as many requests as its max_connections allows; try again")]
+    Full {
+        /// Which upstream.
+        upstream: String,
+    },
 }
 
 impl DialError {
-    /// The label it is counted under.
+    /// The label it is counted under; `None` where no server failed.
     #[must_use]
-    pub fn failure(&self) -> UpstreamFailure {
+    pub fn failure(&self) -> Option<UpstreamFailure> {
         match self {
-            Self::Resolve { .. } => UpstreamFailure::Resolve,
-            Self::Connect { .. } | Self::NoServer => UpstreamFailure::Connect,
-            Self::Tls { .. } => UpstreamFailure::Tls,
-            Self::Timeout { .. } => UpstreamFailure::ConnectTimeout,
+            Self::Resolve { .. } => Some(UpstreamFailure::Resolve),
+            Self::Connect { .. } | Self::NoServer => Some(UpstreamFailure::Connect),
+            Self::Tls { .. } => Some(UpstreamFailure::Tls),
+            Self::Timeout { .. } => Some(UpstreamFailure::ConnectTimeout),
+            Self::Full { .. } => None,
         }
     }
 }
 
-/// Connects to the upstream's servers.
+/// Connects to the servers of one upstream.
 pub struct Dialer {
-    balancer: Balancer,
-    tls: Arc<ClientConfig>,
-    connect_timeout: Duration,
-    keepalive: Option<Duration>,
-    metrics: Arc<Metrics>,
+    /// Where servers are asked for TLS.
+    pub(super) tls: Arc<ClientConfig>,
+    /// What their certificates must have, if it is not the host of their URL.
+    pub(super) server_name: Option<ServerName<'static>>,
+    pub(super) connect_timeout: Duration,
+    pub(super) keepalive: Option<Duration>,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 impl Dialer {
-    /// A dialer for the servers of `config`.
-    #[must_use]
-    pub fn new(
-        config: &UpstreamConfig,
-        keepalive: Option<Duration>,
-        tls: Arc<ClientConfig>,
-        metrics: Arc<Metrics>,
-    ) -> Self {
-        Self {
-            balancer: Balancer::new(&config.servers, config.down_for),
-            tls,
-            connect_timeout: config.connect_timeout,
-            keepalive,
-            metrics,
-        }
-    }
-
-    /// Shows this dialer's servers in the metrics, in the place of those of an earlier config.
-    pub fn put_in_force(&self) {
-        self.balancer.show(&self.metrics);
-    }
-
-    /// Connects to the next server in turn, to be read in slices; when one fails, to the one after it, until each was tried once.
-    ///
-    /// # Errors
-    /// The failure of the last server that was tried.
-    ///
-    /// # Cancel safety
-    /// Dropping it closes what was being connected.
-    pub async fn dial(&self, slabs: &Rc<WorkerSlabs>, buffers: &Rc<TlsBuffers>) -> Result<UpstreamSlices, DialError> {
-        let mut last = DialError::NoServer;
-        for server in self.candidates() {
-            match self.noted(server, self.slices(&server.url, slabs, buffers)).await {
-                Ok(stream) => return Ok(stream),
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
-    }
-
-    /// Every server once, in the order to try them for one request.
-    pub fn candidates(&self) -> impl Iterator<Item = &Server> {
-        self.balancer.candidates()
-    }
-
-    /// Connects to `server`.
+    /// Connects to `server`, for plain requests, until `deadline` at the latest.
     ///
     /// # Errors
     /// Its failure.
     ///
     /// # Cancel safety
     /// Dropping it closes what was being connected.
-    pub async fn dial_server(&self, server: &Server) -> Result<UpstreamStream, DialError> {
-        self.noted(server, self.stream(&server.url)).await
+    pub async fn stream(&self, server: &Server, deadline: Instant) -> Result<UpstreamStream, DialError> {
+        self.in_time(server, deadline, async {
+            let socket = self.socket(server).await?;
+            let open = GaugeGuard::new(&self.metrics.upstream_connections_open);
+            match (server.url.scheme, socket) {
+                (Scheme::Https, Socket::Tcp(socket)) => {
+                    let connecting = TlsConnector::from(Arc::clone(&self.tls)).connect(self.name(&server.url)?, socket);
+                    let stream = connecting.await.map_err(|error| tls_failed(&server.url, error))?;
+                    Ok(UpstreamStream::tls(stream, open))
+                }
+                (_, socket) => Ok(UpstreamStream::plain(socket, open)),
+            }
+        })
+        .await
     }
 
-    /// Waits for `connecting` to `server` within the limit, and notes how that went.
-    async fn noted<T>(
+    /// Connects to `server`, to be read in slices, until `deadline` at the latest.
+    ///
+    /// # Errors
+    /// Its failure.
+    ///
+    /// # Cancel safety
+    /// Dropping it closes what was being connected.
+    pub async fn slices(
         &self,
         server: &Server,
-        connecting: impl Future<Output = Result<T, DialError>>,
-    ) -> Result<T, DialError> {
-        let connected = timeout(self.connect_timeout, connecting).await;
-        let connected = connected.unwrap_or_else(|_| {
-            Err(DialError::Timeout {
-                server: server.url.to_string(),
-            })
-        });
-        match &connected {
-            Ok(_) => self.balancer.succeeded(server),
-            Err(error) => {
-                tracing::debug!(error = error as &dyn std::error::Error, "an upstream server failed");
-                self.metrics.upstream_failures_total[error.failure()].inc();
-                self.balancer.failed(server);
-            }
-        }
-        connected
-    }
-
-    /// Connects to the server that has this name in the pool.
-    pub(super) async fn dial_key(&self, key: &str) -> Result<UpstreamStream, DialError> {
-        match self.balancer.by_key(key) {
-            Some(server) => self.dial_server(server).await,
-            None => Err(DialError::NoServer),
-        }
-    }
-
-    /// A socket that is connected to the server at `url`.
-    async fn socket(&self, url: &ServerUrl) -> Result<TcpStream, DialError> {
-        let server = || url.to_string();
-        let addresses = tokio::net::lookup_host((url.host.as_str(), url.port));
-        let addresses = addresses.await.map_err(|source| DialError::Resolve {
-            server: server(),
-            source,
-        })?;
-        let failed = |source| DialError::Connect {
-            server: server(),
-            source,
-        };
-        let connected = eyeballs::connect(url, addresses.collect(), self.connect_timeout).await;
-        let socket = connected.map_err(failed)?;
-        sockets::tune(&socket, self.keepalive).map_err(failed)?;
-        Ok(socket)
-    }
-
-    async fn stream(&self, url: &ServerUrl) -> Result<UpstreamStream, DialError> {
-        let socket = self.socket(url).await?;
-        let open = GaugeGuard::new(&self.metrics.upstream_connections_open);
-        match url.scheme {
-            Scheme::Http => Ok(UpstreamStream::plain(socket, open)),
-            Scheme::Https => {
-                let connecting = TlsConnector::from(Arc::clone(&self.tls)).connect(name(url)?, socket);
-                let stream = connecting.await.map_err(|error| tls_failed(url, error))?;
-                Ok(UpstreamStream::tls(stream, open))
-            }
-        }
-    }
-
-    async fn slices(
-        &self,
-        url: &ServerUrl,
+        deadline: Instant,
         slabs: &Rc<WorkerSlabs>,
         buffers: &Rc<TlsBuffers>,
     ) -> Result<UpstreamSlices, DialError> {
-        let socket = self.socket(url).await?;
-        let open = GaugeGuard::new(&self.metrics.upstream_connections_open);
-        match url.scheme {
-            Scheme::Http => Ok(UpstreamSlices::plain(socket, Rc::clone(slabs), open)),
-            Scheme::Https => {
-                let (config, buffers) = (Arc::clone(&self.tls), Rc::clone(buffers));
-                let connecting = SlabStream::connect(socket, config, name(url)?, buffers, self.connect_timeout);
-                let stream = connecting
-                    .await
-                    .map_err(|error| tls_failed(url, io::Error::other(error)))?;
-                Ok(UpstreamSlices::tls(stream, open))
+        self.in_time(server, deadline, async {
+            let socket = self.socket(server).await?;
+            let open = GaugeGuard::new(&self.metrics.upstream_connections_open);
+            match (server.url.scheme, socket) {
+                (Scheme::Https, Socket::Tcp(socket)) => {
+                    let (config, buffers) = (Arc::clone(&self.tls), Rc::clone(buffers));
+                    let name = self.name(&server.url)?;
+                    let connecting = SlabStream::connect(socket, config, name, buffers, self.connect_timeout);
+                    let stream = connecting
+                        .await
+                        .map_err(|error| tls_failed(&server.url, io::Error::other(error)))?;
+                    Ok(UpstreamSlices::tls(stream, open))
+                }
+                (_, socket) => Ok(UpstreamSlices::plain(socket, Rc::clone(slabs), open)),
             }
+        })
+        .await
+    }
+
+    /// Waits for `connecting` to `server` within the limits.
+    async fn in_time<T>(
+        &self,
+        server: &Server,
+        deadline: Instant,
+        connecting: impl Future<Output = Result<T, DialError>>,
+    ) -> Result<T, DialError> {
+        let deadline = deadline.min(Instant::now() + self.connect_timeout);
+        timeout_at(deadline, connecting).await.unwrap_or_else(|_| {
+            Err(DialError::Timeout {
+                server: server.url.to_string(),
+            })
+        })
+    }
+
+    /// A socket that is connected to `server`.
+    async fn socket(&self, server: &Server) -> Result<Socket, DialError> {
+        let name = || server.url.to_string();
+        let failed = |source| DialError::Connect { server: name(), source };
+        let stream = match &server.endpoint {
+            Endpoint::Unix(path) => return UnixStream::connect(path).await.map(Socket::Unix).map_err(failed),
+            Endpoint::Addresses(addresses) => match addresses[..] {
+                [address] => TcpStream::connect(address).await,
+                _ => eyeballs::connect(&server.url, addresses.clone(), self.connect_timeout).await,
+            },
+            Endpoint::Name(host, port) => {
+                let addresses = tokio::net::lookup_host((host.as_str(), *port)).await;
+                let addresses = addresses.map_err(|source| DialError::Resolve { server: name(), source })?;
+                eyeballs::connect(&server.url, addresses.collect(), self.connect_timeout).await
+            }
+        };
+        let socket = stream.map_err(failed)?;
+        sockets::tune(&socket, self.keepalive).map_err(failed)?;
+        Ok(Socket::Tcp(socket))
+    }
+
+    /// The name that the server's certificate must have.
+    fn name(&self, url: &ServerUrl) -> Result<ServerName<'static>, DialError> {
+        match (&self.server_name, &url.place) {
+            (Some(name), _) => Ok(name.clone()),
+            (None, Place::Tcp { host, .. }) => {
+                ServerName::try_from(host.clone()).map_err(|error| tls_failed(url, io::Error::other(error)))
+            }
+            (None, Place::Unix(_)) => Err(tls_failed(url, io::Error::other("a unix socket has no name"))),
         }
     }
-}
-
-/// The name that the server's certificate must have.
-fn name(url: &ServerUrl) -> Result<ServerName<'static>, DialError> {
-    ServerName::try_from(url.host.clone()).map_err(|error| tls_failed(url, io::Error::other(error)))
 }
 
 fn tls_failed(url: &ServerUrl, source: io::Error) -> DialError {
@@ -243,7 +212,7 @@ fn tls_failed(url: &ServerUrl, source: io::Error) -> DialError {
 impl std::fmt::Debug for Dialer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Dialer")
-            .field("balancer", &self.balancer)
+            .field("connect_timeout", &self.connect_timeout)
             .finish_non_exhaustive()
     }
 }

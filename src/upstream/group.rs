@@ -1,93 +1,476 @@
 //! An upstream: servers that stand for one another.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use http::Uri;
-use http::uri::{Parts, PathAndQuery, Scheme};
+use arc_swap::ArcSwap;
+use http::HeaderMap;
+use http::header::COOKIE;
 use rustls::crypto::CryptoProvider;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
 
-use super::balance::Server;
+use super::balance::{Balancer, Choice, Plan, ServerSet};
+use super::budget::RetryBudget;
 use super::dial::{DialError, Dialer};
 use super::heads::HeadForm;
-use super::pool::{PooledClient, PooledConnection, pooled_client};
 use super::roots::{RootsError, client_config};
-use crate::config::UpstreamConfig;
+use super::server::{Endpoint, InUse, Server, hash};
+use super::state::{causes, words};
+use crate::config::{HashOn, ServerUrl, UpstreamConfig};
+use crate::observe::labels::UpstreamFailure;
 use crate::observe::metrics::Metrics;
 
 /// Servers that stand for one another: how one is chosen and dialled, what it may take, and which connections are kept.
 #[derive(Debug)]
 pub struct Upstream {
-    /// Connects to the next server.
-    pub dialer: Arc<Dialer>,
-    /// The longest silence between a request and its response's head.
-    pub response_timeout: Duration,
-    /// Counts the configs that upstreams were made from; the key of the pools of connections to it.
+    /// Its name in routes, series and the log.
+    pub name: Arc<str>,
+    /// As checked.
+    pub config: UpstreamConfig,
+    /// Connects to a server.
+    pub dialer: Dialer,
+    /// Counts the configs that upstreams were made from: connections of another one are not used any more.
     pub generation: u64,
-    pool_idle_timeout: Duration,
-    pool_max_idle: usize,
     /// How heads are read and written.
     pub heads: HeadForm,
+    balancer: Balancer,
+    servers: ArcSwap<ServerSet>,
+    budget: RetryBudget,
+    /// Told when a place in a full server is free again.
+    freed: Arc<Notify>,
+    waiting: AtomicUsize,
+    metrics: Arc<Metrics>,
+}
+
+/// What upstreams are made with.
+#[derive(Debug, Clone)]
+pub struct Making<'a> {
+    /// For the messages to servers.
+    pub heads: HeadForm,
+    /// For the connections to them.
+    pub keepalive: Option<Duration>,
+    /// For TLS.
+    pub provider: &'a Arc<CryptoProvider>,
+    /// Where they are counted.
+    pub metrics: &'a Arc<Metrics>,
+    /// See [`Upstream::generation`].
+    pub generation: u64,
 }
 
 impl Upstream {
-    /// The servers of `config`; `heads` is for the messages to them, `keepalive` for the connections.
+    /// The upstream `name` of `config`. Servers that `previous` has as well keep what is known of them, and names keep their
+    /// addresses.
     ///
     /// # Errors
-    /// When https servers cannot be checked.
+    /// When https servers cannot be spoken to.
     pub fn load(
+        name: &str,
         config: &UpstreamConfig,
-        heads: HeadForm,
-        keepalive: Option<Duration>,
-        provider: &Arc<CryptoProvider>,
-        metrics: &Arc<Metrics>,
-        generation: u64,
+        making: &Making<'_>,
+        previous: Option<&Self>,
     ) -> Result<Self, RootsError> {
-        let tls = client_config(config, provider)?;
+        let tls = client_config(config, making.provider)?;
+        let freed = previous.map_or_else(Arc::default, |previous| Arc::clone(&previous.freed));
+        let known = previous.map(|previous| previous.servers.load_full());
+        let known = known.as_ref().map_or(&[][..], |known| &known.servers);
+        let mut servers = Vec::new();
+        for server in &config.servers {
+            let mut of_before = known.iter().filter(|known| known.url == server.url).peekable();
+            if of_before.peek().is_none() {
+                servers.push(Arc::new(Server::new(name, server, None, None, &freed)));
+            }
+            servers.extend(of_before.map(|known| {
+                let (endpoint, state) = (known.endpoint.clone(), Arc::clone(&known.state));
+                Arc::new(Server::new(name, server, Some(endpoint), Some(state), &freed))
+            }));
+        }
         Ok(Self {
-            dialer: Arc::new(Dialer::new(config, keepalive, tls, Arc::clone(metrics))),
-            response_timeout: config.response_timeout,
-            generation,
-            pool_idle_timeout: config.pool_idle_timeout,
-            pool_max_idle: config.pool_max_idle,
-            heads,
+            name: name.into(),
+            dialer: Dialer {
+                tls,
+                server_name: config.server_name.as_ref().map(|name| name.name().clone()),
+                connect_timeout: config.connect_timeout,
+                keepalive: making.keepalive,
+                metrics: Arc::clone(making.metrics),
+            },
+            generation: making.generation,
+            heads: making.heads,
+            balancer: Balancer::new(config.balance, config.slow_start),
+            servers: ArcSwap::from_pointee(ServerSet::new(servers)),
+            budget: RetryBudget::new(config.retry_budget),
+            freed,
+            waiting: AtomicUsize::new(0),
+            metrics: Arc::clone(making.metrics),
+            config: config.clone(),
         })
     }
 
-    /// A worker's client for plain requests, with a pool of its own.
+    /// The servers that it has now.
     #[must_use]
-    pub fn pooled_client(&self) -> PooledClient {
-        pooled_client(
-            self.pool_idle_timeout,
-            self.pool_max_idle,
-            self.heads,
-            Arc::clone(&self.dialer),
-        )
+    pub fn servers(&self) -> Arc<ServerSet> {
+        self.servers.load_full()
     }
 
-    /// The URI that asks a [`PooledClient`] of this upstream for `path` of `server`.
+    /// What a request with `headers` of a client at `peer` goes by.
     #[must_use]
-    pub fn uri(server: &Server, path: PathAndQuery) -> Uri {
-        let mut parts = Parts::default();
-        parts.scheme = Some(Scheme::HTTP);
-        parts.authority = Some(server.key.clone());
-        parts.path_and_query = Some(path);
-        Uri::from_parts(parts).expect("it has all three parts")
+    pub fn plan(&self, headers: &HeaderMap, peer: IpAddr) -> Plan {
+        self.budget.deposit();
+        let mut plan = Plan::default();
+        if let Some(name) = &self.config.sticky_cookie {
+            plan.tag = cookie(headers, name.as_str()).map(str::to_owned);
+        }
+        if self.config.balance == crate::config::Balance::Hash {
+            plan.key = match &self.config.hash_on {
+                HashOn::ClientAddress => Some(hash(&peer)),
+                HashOn::Header(name) => headers.get(name).map(|value| hash(&value.as_bytes())),
+                HashOn::Cookie(name) => cookie(headers, name.as_str()).map(|value| hash(&value.as_bytes())),
+            };
+        }
+        plan
     }
 
-    /// A connection to `server` that is not in a pool.
+    /// A place in the next server of `plan`; waits for one where all are full.
     ///
     /// # Errors
-    /// When the server cannot be connected to.
+    /// [`DialError::NoServer`] when all were tried, [`DialError::Full`] when no place came free.
     ///
     /// # Cancel safety
-    /// Dropping it closes what was being connected.
-    pub async fn connect(&self, server: &Server) -> Result<PooledConnection, DialError> {
-        self.dialer.dial_server(server).await.map(PooledConnection::new)
+    /// Safe: dropped, it has no place.
+    pub async fn reserve(&self, plan: &Plan) -> Result<InUse, DialError> {
+        match self.balancer.choose(&self.servers.load(), plan) {
+            Choice::Place(place) => Ok(place),
+            Choice::None => Err(DialError::NoServer),
+            Choice::Full => self.wait_for_a_place(plan).await,
+        }
     }
 
-    /// Shows its servers in the metrics, in the place of those of an earlier config.
-    pub fn put_in_force(&self) {
-        self.dialer.put_in_force();
+    async fn wait_for_a_place(&self, plan: &Plan) -> Result<InUse, DialError> {
+        let full = || DialError::Full {
+            upstream: self.name.to_string(),
+        };
+        let _waiting = Waiting::begin(&self.waiting, self.config.queue).ok_or_else(full)?;
+        let deadline = Instant::now() + self.config.queue_timeout;
+        loop {
+            let freed = self.freed.notified();
+            match self.balancer.choose(&self.servers.load(), plan) {
+                Choice::Place(place) => return Ok(place),
+                Choice::None => return Err(DialError::NoServer),
+                Choice::Full => timeout_at(deadline, freed).await.map_err(|_| full())?,
+            }
+        }
+    }
+
+    /// When the last server of a request must be connected to.
+    #[must_use]
+    pub fn dial_deadline(&self) -> Instant {
+        Instant::now() + self.config.dial_timeout
+    }
+
+    /// Whether a request that broke off without an answer may go to another server now.
+    #[must_use]
+    pub fn may_retry(&self, earlier: usize) -> bool {
+        let may = earlier < self.config.retries && self.budget.withdraw();
+        if may {
+            self.metrics.upstreams.retries(&self.name).inc();
+        }
+        may
+    }
+
+    /// `server` could not be connected to.
+    pub fn note_dial_error(&self, server: &Server, error: &DialError) {
+        let Some(failure) = error.failure() else { return };
+        tracing::debug!(
+            upstream = &*self.name,
+            error = error as &dyn std::error::Error,
+            "an upstream server failed"
+        );
+        self.metrics.upstream_failures_total[failure].inc();
+        let why = std::error::Error::source(error).map(causes);
+        match why {
+            Some(why) => server.state.failed(&format!("{}: {why}", words(failure))),
+            None => server.state.failed(words(failure)),
+        };
+        self.pass_over(server);
+    }
+
+    /// `server` answered nothing that can be used.
+    pub fn note_failure(&self, server: &Server, failure: UpstreamFailure) {
+        self.metrics.upstream_failures_total[failure].inc();
+        self.note_bad_answer(server, words(failure));
+    }
+
+    /// The head of a response with `status` came from `server` after `latency`.
+    pub fn note_answer(&self, server: &Server, status: http::StatusCode, latency: Duration) {
+        server.state.answered_after(latency);
+        match status.as_u16() {
+            502 => self.note_bad_answer(server, "it answered 502"),
+            503 => self.note_bad_answer(server, "it answered 503"),
+            504 => self.note_bad_answer(server, "it answered 504"),
+            _ => server.state.succeeded(),
+        }
+    }
+
+    fn note_bad_answer(&self, server: &Server, what: &str) {
+        let in_row = server.state.failed(what) as usize;
+        if self.config.eject_after.is_some_and(|most| in_row >= most.get()) {
+            self.pass_over(server);
+        }
+    }
+
+    fn pass_over(&self, server: &Server) {
+        let set = self.servers.load();
+        let down = set.servers.iter().filter(|server| server.state.is_down()).count();
+        let most = (set.servers.len() * self.config.eject_share / 100).max(1);
+        if down >= most || self.config.down_for.is_zero() {
+            return;
+        }
+        server.state.pass_over(self.config.down_for, self.config.down_for_max);
+        tracing::info!(upstream = &*self.name, server = %server.url, address = %server.endpoint, "a server is passed over");
+    }
+
+    /// The name's server at `url` has `addresses` from now on. Returns whether that changes anything.
+    pub fn resolved(&self, url: &ServerUrl, addresses: &[SocketAddr]) -> bool {
+        let old = self.servers.load_full();
+        let Some(config) = self.config.servers.iter().find(|server| server.url == *url) else {
+            return false;
+        };
+        let endpoints = endpoints(addresses);
+        let is_of_name = |server: &&Arc<Server>| server.url == *url;
+        let same = old
+            .servers
+            .iter()
+            .filter(is_of_name)
+            .map(|server| &server.endpoint)
+            .eq(&endpoints);
+        if same || endpoints.is_empty() {
+            return false;
+        }
+        let mut servers: Vec<Arc<Server>> = Vec::new();
+        for server in &self.config.servers {
+            if server.url != *url {
+                servers.extend(old.servers.iter().filter(|known| known.url == server.url).cloned());
+                continue;
+            }
+            for endpoint in &endpoints {
+                let known = old.servers.iter().find(|known| known.is_still(url, endpoint));
+                let state = known.map(|known| Arc::clone(&known.state));
+                let server = Server::new(&self.name, config, Some(endpoint.clone()), state, &self.freed);
+                self.show(&server);
+                server.state.set_gone(false);
+                servers.push(Arc::new(server));
+            }
+        }
+        let set = ServerSet::new(servers);
+        retire(&old, &set);
+        self.servers.store(Arc::new(set));
+        // Who waits may have a place in a new server.
+        self.freed.notify_waiters();
+        true
+    }
+
+    /// Shows its servers in the metrics, and forgets those that only `previous` has.
+    pub fn put_in_force(&self, previous: Option<&Self>) {
+        let set = self.servers.load();
+        for server in &set.servers {
+            self.show(server);
+            server.state.set_gone(false);
+            if self.config.health.is_none() {
+                server.state.forget_checks();
+            }
+        }
+        if let Some(previous) = previous {
+            retire(&previous.servers.load(), &set);
+        }
+    }
+
+    /// No config has it any more.
+    pub fn retire(&self) {
+        retire(&self.servers.load(), &ServerSet::new(Vec::new()));
+    }
+
+    fn show(&self, server: &Server) {
+        server
+            .state
+            .show(self.metrics.upstreams.server(&self.name, &server.url.to_string()));
+    }
+}
+
+/// Marks the servers of `old` that `new` does not have.
+fn retire(old: &ServerSet, new: &ServerSet) {
+    for server in &old.servers {
+        if !new.servers.iter().any(|other| Arc::ptr_eq(&other.state, &server.state)) {
+            server.state.set_gone(true);
+        }
+    }
+}
+
+/// One endpoint for each address of the family that the system's resolver, or the name's server, has more of; the other family's
+/// are tried beside it (RFC 8305). Two families are two ways to the same servers, and not twice as many.
+fn endpoints(addresses: &[SocketAddr]) -> Vec<Endpoint> {
+    let mut addresses = addresses.to_vec();
+    addresses.sort_unstable();
+    addresses.dedup();
+    let (v4, v6): (Vec<_>, Vec<_>) = addresses.into_iter().partition(SocketAddr::is_ipv4);
+    let (own, others) = if v6.len() > v4.len() { (v6, v4) } else { (v4, v6) };
+    let endpoint = |(at, own): (usize, &SocketAddr)| {
+        let other = others.get(at % others.len().max(1));
+        Endpoint::Addresses(std::iter::once(*own).chain(other.copied()).collect())
+    };
+    own.iter().enumerate().map(endpoint).collect()
+}
+
+/// The first cookie of this name (RFC 6265 section 4.2.1).
+pub(crate) fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    let values = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = values.flat_map(|value| value.split(';'));
+    pairs.find_map(|pair| {
+        let (key, value) = pair.split_once('=')?;
+        (key.trim() == name).then(|| value.trim())
+    })
+}
+
+/// Counts those who wait, also when they leave.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn begin(waiting: &'a AtomicUsize, most: usize) -> Option<Self> {
+        let more = |now| (now < most).then_some(now + 1);
+        waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
+        Some(Self(waiting))
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use headpin_tls::TlsAcceptor;
+    use http::HeaderValue;
+
+    use super::*;
+    use crate::config::{HttpConfig, UpstreamServer};
+
+    fn config(urls: &[&str]) -> UpstreamConfig {
+        UpstreamConfig {
+            servers: urls
+                .iter()
+                .map(|url| UpstreamServer::new(url.parse().unwrap()))
+                .collect(),
+            ..UpstreamConfig::default()
+        }
+    }
+
+    fn load(config: &UpstreamConfig, previous: Option<&Upstream>) -> Upstream {
+        let metrics = match previous {
+            Some(previous) => Arc::clone(&previous.metrics),
+            None => Metrics::register(&prometheus::Registry::new()).unwrap(),
+        };
+        let acceptor = TlsAcceptor::new().unwrap();
+        let making = Making {
+            heads: HeadForm::new(&HttpConfig::default()),
+            keepalive: None,
+            provider: acceptor.provider(),
+            metrics: &metrics,
+            generation: 0,
+        };
+        let upstream = Upstream::load("test", config, &making, previous).unwrap();
+        upstream.put_in_force(previous);
+        upstream
+    }
+
+    fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    #[tokio::test]
+    async fn servers_that_stay_keep_what_is_known_of_them() {
+        let before = load(&config(&["http://127.0.0.1:1", "http://127.0.0.1:2"]), None);
+        let [one, two] = &before.servers().servers[..] else {
+            panic!("two servers")
+        };
+        let (one, two) = (Arc::clone(&one.state), Arc::clone(&two.state));
+        one.failed("as if by a test");
+        let after = load(&config(&["http://127.0.0.1:3", "http://127.0.0.1:1"]), Some(&before));
+        assert!(Arc::ptr_eq(&after.servers().servers[1].state, &one));
+        assert!(two.is_gone.load(Ordering::Relaxed) && !one.is_gone.load(Ordering::Relaxed));
+    }
+
+    #[tokio::test]
+    async fn each_address_of_a_name_is_a_server() {
+        let upstream = load(&config(&["http://127.0.0.1:1", "http://app.test:2"]), None);
+        let url = "http://app.test:2".parse().unwrap();
+        let shown = || -> Vec<String> {
+            let set = upstream.servers();
+            set.servers.iter().map(|server| server.endpoint.to_string()).collect()
+        };
+        assert_eq!(shown(), ["127.0.0.1:1", "app.test:2"]);
+        assert!(upstream.resolved(&url, &addresses(&["192.0.2.2:2", "192.0.2.1:2", "[2001:db8::1]:2"])));
+        assert_eq!(shown(), ["127.0.0.1:1", "192.0.2.1:2", "192.0.2.2:2"]);
+        let staying = Arc::clone(&upstream.servers().servers[2].state);
+        let leaving = Arc::clone(&upstream.servers().servers[1].state);
+        assert!(!upstream.resolved(&url, &addresses(&["192.0.2.1:2", "192.0.2.2:2", "[2001:db8::1]:2"])));
+        assert!(upstream.resolved(&url, &addresses(&["192.0.2.2:2", "192.0.2.3:2"])));
+        assert_eq!(shown(), ["127.0.0.1:1", "192.0.2.2:2", "192.0.2.3:2"]);
+        assert!(Arc::ptr_eq(&upstream.servers().servers[1].state, &staying));
+        assert!(leaving.is_gone.load(Ordering::Relaxed));
+        // Nobody has an answer: what was right before is better than nothing.
+        assert!(!upstream.resolved(&url, &[]));
+    }
+
+    #[tokio::test]
+    async fn a_share_of_the_servers_is_never_passed_over() {
+        let urls: Vec<String> = (1..=4).map(|port| format!("http://127.0.0.1:{port}")).collect();
+        let upstream = load(&config(&urls.iter().map(String::as_str).collect::<Vec<_>>()), None);
+        let refused = DialError::NoServer;
+        for server in &upstream.servers().servers {
+            upstream.note_dial_error(server, &refused);
+        }
+        let up = upstream
+            .servers()
+            .servers
+            .iter()
+            .filter(|server| server.state.is_up())
+            .count();
+        assert_eq!(up, 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_waits_for_a_place_and_not_for_long() {
+        let mut config = config(&["http://127.0.0.1:1"]);
+        config.servers[0].max_connections = std::num::NonZeroUsize::new(1);
+        config.queue = 1;
+        let upstream = load(&config, None);
+        let plan = Plan::default();
+        let place = upstream.reserve(&plan).await.unwrap();
+        let waiting = upstream.reserve(&plan);
+        tokio::pin!(waiting);
+        assert!(futures_util::poll!(waiting.as_mut()).is_pending());
+        assert!(
+            matches!(upstream.reserve(&plan).await, Err(DialError::Full { .. })),
+            "the queue is full"
+        );
+        drop(place);
+        let _place = waiting.await.unwrap();
+        let started = Instant::now();
+        assert!(matches!(upstream.reserve(&plan).await, Err(DialError::Full { .. })));
+        assert_eq!(started.elapsed().as_secs(), config.queue_timeout.as_secs());
+    }
+
+    #[test]
+    fn a_cookie_is_found_among_others() {
+        let mut headers = HeaderMap::new();
+        headers.append(COOKIE, HeaderValue::from_static("a=1; sid=x=y;b=2"));
+        headers.append(COOKIE, HeaderValue::from_static("c = 3"));
+        assert_eq!(cookie(&headers, "sid"), Some("x=y"));
+        assert_eq!(cookie(&headers, "b"), Some("2"));
+        assert_eq!(cookie(&headers, "c"), Some("3"));
+        assert_eq!(cookie(&headers, "id"), None);
     }
 }

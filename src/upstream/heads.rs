@@ -1,7 +1,6 @@
 //! How the heads of messages are read from and written to upstream servers.
 
 use hyper::client::conn::http1;
-use hyper_util::client::legacy;
 
 use crate::config::{HEADERS, HeaderCase, HttpConfig};
 
@@ -32,13 +31,5 @@ impl HeadForm {
             builder.max_headers(self.max_headers);
         }
         builder
-    }
-
-    /// For a pool of connections.
-    pub(super) fn pool(self, builder: &mut legacy::Builder) {
-        builder.http1_preserve_header_case(self.as_sent);
-        if self.max_headers != HEADERS {
-            builder.http1_max_headers(self.max_headers);
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! What https servers are checked against.
+//! What https servers are checked against, and what they are shown.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -6,20 +6,29 @@ use std::sync::Arc;
 use rustls::crypto::CryptoProvider;
 use rustls::{ClientConfig, RootCertStore};
 
-use crate::certificates::{PemError, read_certificates};
+use crate::certificates::{PemError, private_key, read_certificates};
 use crate::config::{Scheme, UpstreamConfig};
 
-/// Why https servers cannot be checked.
+/// Why https servers cannot be spoken to.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RootsError {
-    /// The file of `upstream.ca` cannot be used.
+    /// A PEM file cannot be used.
     #[error(transparent)]
     Pem(#[from] PemError),
-    /// A certificate in it is no root.
+    /// A certificate in the file of `ca` is no root.
     #[error("{} holds a certificate that cannot be a root", path.display())]
     Root {
         /// The file.
+        path: PathBuf,
+        /// What rustls says.
+        #[source]
+        source: rustls::Error,
+    },
+    /// `client_cert` and `client_key` do not belong together.
+    #[error("{} and its key cannot be used", path.display())]
+    ClientCertificate {
+        /// The file of the certificate.
         path: PathBuf,
         /// What rustls says.
         #[source]
@@ -33,7 +42,7 @@ pub enum RootsError {
 /// The client side's TLS settings.
 ///
 /// # Errors
-/// When an https server is configured and there are no roots for it.
+/// When an https server is configured and there are no roots for it, or a file cannot be used.
 ///
 /// # Panics
 /// Never: the provider has suites for the default versions.
@@ -49,18 +58,27 @@ pub(super) fn client_config(
                 source,
             })?;
         }
-    } else if config.servers.iter().any(|server| server.scheme == Scheme::Https) {
+    } else if config.servers.iter().any(|server| server.url.scheme == Scheme::Https) {
         // Some of a system's roots may be too old-fashioned to parse; what counts is that there are any.
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         if roots.is_empty() {
             return Err(RootsError::None);
         }
     }
-    let mut client = ClientConfig::builder_with_provider(Arc::clone(provider))
+    let builder = ClientConfig::builder_with_provider(Arc::clone(provider))
         .with_safe_default_protocol_versions()
         .expect("aws-lc-rs has suites for the default versions")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+        .with_root_certificates(roots);
+    let mut client = match (&config.client_cert, &config.client_key) {
+        (Some(cert), Some(key)) => {
+            let identity = builder.with_client_auth_cert(read_certificates(cert)?, private_key(key)?);
+            identity.map_err(|source| RootsError::ClientCertificate {
+                path: cert.clone(),
+                source,
+            })?
+        }
+        _ => builder.with_no_client_auth(),
+    };
     client.alpn_protocols = vec![b"http/1.1".to_vec()];
     // For the record layer of tunnels; they do not leave the process.
     client.enable_secret_extraction = true;

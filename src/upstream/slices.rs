@@ -11,18 +11,19 @@ use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 use tokio_util::either::Either;
 
+use super::socket::Socket;
 use crate::observe::metrics::GaugeGuard;
 
 /// A connection to an upstream server, in clear or in TLS, that is read into the worker's tcp slab; counted while it lives.
 #[derive(Debug)]
 pub struct UpstreamSlices {
     /// TLS apart: a tunnel has room for the other, which most are.
-    kind: Either<SlabReader<TcpStream>, Box<SlabStream<TcpStream, Client>>>,
+    kind: Either<SlabReader<Socket>, Box<SlabStream<TcpStream, Client>>>,
     _open: GaugeGuard,
 }
 
 impl UpstreamSlices {
-    pub(super) fn plain(socket: TcpStream, slabs: Rc<WorkerSlabs>, open: GaugeGuard) -> Self {
+    pub(super) fn plain(socket: Socket, slabs: Rc<WorkerSlabs>, open: GaugeGuard) -> Self {
         Self {
             kind: Either::Left(SlabReader::new(socket, slabs)),
             _open: open,

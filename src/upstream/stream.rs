@@ -10,17 +10,18 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use tokio_util::either::Either;
 
+use super::socket::Socket;
 use crate::observe::metrics::GaugeGuard;
 
 /// A connection to an upstream server, in clear or in TLS; counted while it lives.
 #[derive(Debug)]
 pub struct UpstreamStream {
-    kind: Either<TcpStream, Box<TlsStream<TcpStream>>>,
+    kind: Either<Socket, Box<TlsStream<TcpStream>>>,
     _open: GaugeGuard,
 }
 
 impl UpstreamStream {
-    pub(super) fn plain(socket: TcpStream, open: GaugeGuard) -> Self {
+    pub(super) fn plain(socket: Socket, open: GaugeGuard) -> Self {
         Self {
             kind: Either::Left(socket),
             _open: open,

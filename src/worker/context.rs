@@ -1,6 +1,6 @@
 //! What the connections of one worker share.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use super::{Registry, Shared};
 use crate::observe::labels::{HeadPolicy, RelayPolicy};
 use crate::observe::metrics::{CounterWriter, SlabMeter};
-use crate::upstream::{PooledClient, Upstream};
+use crate::upstream::Pools;
 
 /// The state of one worker: used by its connections, on its thread only.
 #[derive(Debug)]
@@ -39,10 +39,12 @@ pub struct WorkerContext {
     pub draining: CancellationToken,
     /// Size of the task that speaks HTTP, once there was one; it has no name to ask `size_of` for.
     pub http_task_bytes: Cell<usize>,
+    /// Of the settings that its tunnels were last brought to.
+    pub generation: Cell<u64>,
     /// Seconds since the start, more or less.
     tick: Cell<u32>,
-    /// For the upstream of this generation.
-    client: RefCell<Option<(u64, PooledClient)>>,
+    /// Connections to servers that wait for the next plain request.
+    pub pools: Rc<Pools>,
 }
 
 impl WorkerContext {
@@ -60,6 +62,7 @@ impl WorkerContext {
         };
         let meter = SlabMeter::shared(Arc::clone(&shared.metrics), counters.clone());
         let slabs = WorkerSlabs::new(&slabs, policy, &meter);
+        slabs.set_pins_some(settings.routes.pin_some());
         let relay_buffer = config.tunnel.relay_buffer.bytes();
         let relay_policy = config.relay_policy;
         drop(settings);
@@ -74,8 +77,9 @@ impl WorkerContext {
             tracker: TaskTracker::new(),
             draining: CancellationToken::new(),
             http_task_bytes: Cell::new(0),
+            generation: Cell::new(0),
             tick: Cell::new(0),
-            client: RefCell::new(None),
+            pools: Rc::default(),
             shared,
         })
     }
@@ -90,19 +94,5 @@ impl WorkerContext {
     pub fn advance(&self) -> u32 {
         self.tick.set(self.tick.get() + 1);
         self.tick.get()
-    }
-
-    /// The pooled client for plain requests to `upstream`.
-    #[must_use]
-    pub fn client(&self, upstream: &Upstream) -> PooledClient {
-        let mut client = self.client.borrow_mut();
-        match &*client {
-            Some((generation, client)) if *generation == upstream.generation => client.clone(),
-            _ => {
-                let made = upstream.pooled_client();
-                *client = Some((upstream.generation, made.clone()));
-                made
-            }
-        }
     }
 }

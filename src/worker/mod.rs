@@ -17,4 +17,4 @@ pub use identity::Identity;
 pub use mailbox::{Mailbox, Order};
 pub use registry::{Listed, ListedConnection, ListedTunnel, Registry};
 pub use settings::{LoadError, Settings, Shared};
-pub use tunnel::{Heads, Traffic, TunnelRecord};
+pub use tunnel::{Heads, Traffic, TunnelRecord, TunnelTarget};

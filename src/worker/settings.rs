@@ -12,7 +12,7 @@ use crate::certificates::{CertificateError, CertificateTable};
 use crate::config::{Config, TlsVersion};
 use crate::observe::metrics::Metrics;
 use crate::route::Routes;
-use crate::upstream::{HeadForm, RootsError, Upstream};
+use crate::upstream::{HeadForm, Making, RootsError};
 
 /// Why a config cannot be put in force. The operator's fault.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +43,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Makes ready what `config` says: certificates, routes, servers.
+    /// Makes ready what `config` says: certificates, routes, servers. What is known of servers that `previous` has as well is kept.
     ///
     /// # Errors
     /// [`LoadError`], when a file that it names cannot be used.
@@ -52,6 +52,7 @@ impl Settings {
         generation: u64,
         acceptor: &TlsAcceptor,
         metrics: &Arc<Metrics>,
+        previous: Option<&Self>,
     ) -> Result<Self, LoadError> {
         let provider = acceptor.provider();
         let certificates = match &config.tls.certificates[..] {
@@ -62,18 +63,18 @@ impl Settings {
             TlsVersion::V1_2 => &[&TLS13, &TLS12][..],
             TlsVersion::V1_3 => &[&TLS13][..],
         };
-        let upstream = Upstream::load(
-            &config.upstream,
-            HeadForm::new(&config.http),
-            config.server.keepalive,
+        let making = Making {
+            heads: HeadForm::new(&config.http),
+            keepalive: config.server.keepalive,
             provider,
             metrics,
             generation,
-        )?;
+        };
+        let routes = Routes::load(&config, &making, previous.map(|previous| &previous.routes))?;
         Ok(Self {
             first_expiry: certificates.first_expiry(),
             tls: acceptor.server_config(versions, Arc::new(certificates)),
-            routes: Routes::new(&config, upstream),
+            routes,
             config,
             generation,
         })

@@ -1,12 +1,17 @@
 //! What is known of a tunnel by others than itself.
 
 use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use headpin_ledger::Claim;
 use headpin_slab::HeldHead;
 
 use super::{Identity, Mailbox};
-use crate::observe::labels::{Direction, MemoryPart};
+use crate::observe::labels::{Direction, HeadPolicy, MemoryPart};
+use crate::route::Route;
+use crate::upstream::{InTunnel, InUse, Server};
 
 /// The heads that a tunnel holds.
 #[derive(Debug, Default)]
@@ -33,13 +38,77 @@ pub struct Traffic {
     pub frames: Cell<u64>,
 }
 
+/// Where a tunnel leads.
+pub struct TunnelTarget {
+    /// Path of the upgrade request.
+    pub path: Box<str>,
+    /// The one that it took, or what that is in the config of today.
+    route: Cell<Option<Arc<Route>>>,
+    /// In its server.
+    place: InTunnel,
+}
+
+impl TunnelTarget {
+    /// To `path` by `route`, in the server of `place`.
+    #[must_use]
+    pub fn new(path: Box<str>, route: Arc<Route>, place: InUse) -> Self {
+        Self {
+            path,
+            route: Cell::new(Some(route)),
+            place: place.into_tunnel(),
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn for_test(path: &str) -> Self {
+        Self::new(path.into(), Arc::new(Route::named("test")), InUse::for_test())
+    }
+
+    /// The policy for its heads, if the route has one of its own.
+    pub fn head_policy(&self) -> Option<HeadPolicy> {
+        self.with_route(|route| route.head_policy)
+    }
+
+    /// What `ask` says of its route.
+    pub fn with_route<T>(&self, ask: impl FnOnce(&Route) -> T) -> T {
+        let route = self.route.take().expect("it is always put back");
+        let answer = ask(&route);
+        self.route.set(Some(route));
+        answer
+    }
+
+    /// It goes by `route` from now on.
+    pub fn reroute(&self, route: Arc<Route>) {
+        self.route.set(Some(route));
+    }
+
+    /// Its server.
+    pub fn server(&self) -> &Server {
+        self.place.server()
+    }
+
+    /// Whether its server is in no config any more.
+    pub fn is_server_gone(&self) -> bool {
+        self.server().state.is_gone.load(Ordering::Relaxed)
+    }
+}
+
+impl fmt::Debug for TunnelTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TunnelTarget")
+            .field("path", &self.path)
+            .field("place", &self.place)
+            .finish_non_exhaustive()
+    }
+}
+
 /// A tunnel, for the registry and all who ask it.
 #[derive(Debug)]
 pub struct TunnelRecord {
     /// Whose it is. A tunnel of HTTP/1.1 has the id of the connection that it was.
     pub identity: Identity,
-    /// Path of the upgrade request.
-    pub path: Box<str>,
+    /// Where it leads.
+    pub target: TunnelTarget,
     /// The held heads, `None` if there are none.
     pub heads: RefCell<Option<Box<Heads>>>,
     to_upstream: Traffic,
@@ -57,10 +126,10 @@ pub struct TunnelRecord {
 }
 
 impl TunnelRecord {
-    pub(super) fn new(identity: Identity, path: Box<str>) -> Self {
+    pub(super) fn new(identity: Identity, target: TunnelTarget) -> Self {
         Self {
             identity,
-            path,
+            target,
             heads: RefCell::default(),
             to_upstream: Traffic::default(),
             to_downstream: Traffic::default(),
@@ -95,8 +164,11 @@ impl TunnelRecord {
         self.heads.replace((heads.count() > 0).then(|| Box::new(heads)));
     }
 
-    /// Going to `copy`: lets go of the heads; returns how many there were.
+    /// Going to `copy`: lets go of the heads, unless its route pins them whatever else is said; returns how many there were.
     pub(super) fn release(&self) -> usize {
+        if self.target.head_policy() == Some(HeadPolicy::Pin) {
+            return 0;
+        }
         self.heads.take().map_or(0, |heads| heads.count())
     }
 }

@@ -5,87 +5,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use headpin::observe::labels::HeadPolicy;
 use tokio::net::TcpSocket;
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use crate::support::{Client, Origin, Proxy, Scripted};
-
-const EMPTY_200: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
-
-/// A request as an origin has received it: its head, and its body without chunks.
-#[derive(Debug)]
-struct Seen {
-    head: String,
-    body: Vec<u8>,
-}
-
-impl Seen {
-    fn field(&self, name: &str) -> Option<&str> {
-        let line = self.head.lines().skip(1).find(|line| {
-            let (field, _) = line.split_once(':').unwrap_or_default();
-            field.eq_ignore_ascii_case(name)
-        });
-        line.map(|line| line.split_once(':').unwrap().1.trim())
-    }
-}
-
-async fn take(connection: &mut Scripted) -> Seen {
-    let head = connection.request().await;
-    let mut seen = Seen { head, body: Vec::new() };
-    if let Some(length) = seen.field("content-length") {
-        let length = length.parse().unwrap();
-        seen.body = connection.receive(length).await;
-    } else if seen.field("transfer-encoding").is_some() {
-        loop {
-            let size = line(connection).await;
-            let size = usize::from_str_radix(&size, 16).unwrap();
-            seen.body.extend(connection.receive(size).await);
-            assert_eq!(line(connection).await, "");
-            if size == 0 {
-                break;
-            }
-        }
-    }
-    seen
-}
-
-async fn line(connection: &mut Scripted) -> String {
-    let mut line = Vec::new();
-    while !line.ends_with(b"\r\n") {
-        line.extend(connection.receive(1).await);
-    }
-    String::from_utf8(line).unwrap().trim_end().to_owned()
-}
-
-/// Answers every request with `answer`, and reports it.
-async fn origin(answer: &'static [u8]) -> (Origin, UnboundedReceiver<Seen>) {
-    let (report, seen) = unbounded_channel();
-    let origin = Origin::scripted(move |mut connection| {
-        let report = report.clone();
-        async move {
-            loop {
-                let request = take(&mut connection).await;
-                if report.send(request).is_err() {
-                    return;
-                }
-                connection.send(answer).await;
-            }
-        }
-    });
-    (origin.await, seen)
-}
-
-/// The status of a response, whose body is read.
-async fn status(client: &mut Client) -> (u16, String) {
-    let head = client.response_head().await;
-    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
-    let body = client.receive(length.map_or(0, |length| length.parse().unwrap())).await;
-    (status, String::from_utf8(body).unwrap())
-}
+use crate::support::{EMPTY_200, Origin, Proxy, Scripted, reporting, status, take};
 
 #[tokio::test]
 async fn no_body_stays_no_body_whatever_the_method() {
-    let (origin, mut seen) = origin(EMPTY_200).await;
+    let (origin, mut seen) = reporting(EMPTY_200).await;
     let proxy = Proxy::start(&origin, HeadPolicy::Copy, "");
     let mut client = proxy.connect().await;
     for method in ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND"] {
@@ -106,7 +31,7 @@ async fn no_body_stays_no_body_whatever_the_method() {
 
 #[tokio::test]
 async fn a_body_arrives_as_it_was_framed_whatever_the_method() {
-    let (origin, mut seen) = origin(EMPTY_200).await;
+    let (origin, mut seen) = reporting(EMPTY_200).await;
     let proxy = Proxy::start(&origin, HeadPolicy::Copy, "");
     let mut client = proxy.connect().await;
     for method in ["GET", "POST", "PUT", "DELETE", "PROPFIND"] {
@@ -139,7 +64,7 @@ async fn a_body_arrives_as_it_was_framed_whatever_the_method() {
 
 #[tokio::test]
 async fn what_is_not_a_request_is_refused_with_the_reason_and_goes_nowhere() {
-    let (origin, mut seen) = origin(EMPTY_200).await;
+    let (origin, mut seen) = reporting(EMPTY_200).await;
     let proxy = Proxy::start(&origin, HeadPolicy::Copy, "");
     for (request, expected, reason) in [
         ("GET a HTTP/1.1\r\nHost: a.test\r\n", 400, "request target"),
@@ -187,7 +112,7 @@ async fn what_is_not_a_request_is_refused_with_the_reason_and_goes_nowhere() {
 
 #[tokio::test]
 async fn the_host_is_the_clients_or_the_servers_own() {
-    let (origin, mut seen) = origin(EMPTY_200).await;
+    let (origin, mut seen) = reporting(EMPTY_200).await;
     let proxy = Proxy::start(&origin, HeadPolicy::Copy, "");
     let own = origin.address.to_string();
     for (request, host) in [
@@ -216,7 +141,7 @@ async fn a_response_that_nobody_can_understand_is_a_502() {
             "\"gzip\" is not supported",
         ),
     ] {
-        let (origin, _seen) = origin(answer).await;
+        let (origin, _seen) = reporting(answer).await;
         let proxy = Proxy::start(&origin, HeadPolicy::Copy, "");
         let mut client = proxy.connect().await;
         client.send(b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n").await;
@@ -273,7 +198,7 @@ async fn a_request_goes_again_if_it_may_when_the_server_closes_a_kept_connection
 
 #[tokio::test]
 async fn a_body_goes_whole_to_the_first_server_that_takes_connections() {
-    let (live, mut seen) = origin(EMPTY_200).await;
+    let (live, mut seen) = reporting(EMPTY_200).await;
     // Bound, but not listening: connections are refused, and no other test gets the ports.
     let closed = [(); 2].map(|()| {
         let socket = TcpSocket::new_v4().unwrap();
@@ -310,9 +235,9 @@ async fn a_body_goes_whole_to_the_first_server_that_takes_connections() {
 
 #[tokio::test]
 async fn a_server_is_chosen_for_each_request() {
-    let (one, mut first) = origin(EMPTY_200).await;
-    let (two, mut second) = origin(EMPTY_200).await;
-    let (three, mut third) = origin(EMPTY_200).await;
+    let (one, mut first) = reporting(EMPTY_200).await;
+    let (two, mut second) = reporting(EMPTY_200).await;
+    let (three, mut third) = reporting(EMPTY_200).await;
     let servers = [&one, &two, &three].map(|origin| format!("http://{}", origin.address));
     let proxy = Proxy::with_servers(&servers, HeadPolicy::Copy, "server.workers = 1\n");
     let mut client = proxy.connect().await;
@@ -375,7 +300,7 @@ async fn who_expects_a_100_gets_the_upstreams_word() {
 
 #[tokio::test]
 async fn header_names_are_written_as_they_came_where_that_is_asked_for() {
-    let (origin, mut seen) = origin(b"HTTP/1.1 200 OK\r\nX-ODD-name: 1\r\nContent-Length: 0\r\n\r\n").await;
+    let (origin, mut seen) = reporting(b"HTTP/1.1 200 OK\r\nX-ODD-name: 1\r\nContent-Length: 0\r\n\r\n").await;
     for (case, request, response) in [
         ("lower", "\r\nx-my-header: 1\r\n", "\r\nx-odd-name: 1\r\n"),
         ("as_sent", "\r\nX-My-HEADER: 1\r\n", "\r\nX-ODD-name: 1\r\n"),
@@ -402,7 +327,7 @@ async fn header_names_are_written_as_they_came_where_that_is_asked_for() {
 async fn as_many_header_fields_pass_as_the_config_says() {
     let fields: String = (0..150).map(|number| format!("x-{number}: 1\r\n")).collect();
     let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n{fields}\r\n");
-    let (origin, _seen) = origin(Box::leak(answer.into_boxed_str()).as_bytes()).await;
+    let (origin, _seen) = reporting(Box::leak(answer.into_boxed_str()).as_bytes()).await;
     let request = |fields: &str| format!("GET / HTTP/1.1\r\nHost: a.test\r\n{fields}\r\n");
     for (max_headers, expected) in [("100", [431, 502]), ("200", [200, 200])] {
         let settings = format!("[http]\nmax_headers = {max_headers}\n");

@@ -7,6 +7,7 @@
 #![allow(unreachable_pub, reason = "nothing outside can reach into a test")]
 
 mod admin;
+mod api_upstreams;
 mod command_line;
 mod configuration;
 mod drain;
@@ -24,8 +25,10 @@ mod metrics_reference;
 mod other_protocols;
 #[cfg(feature = "peers")]
 mod page;
+mod routes;
 mod service;
 mod signals;
 mod snapshot;
 mod support;
 mod tunnel;
+mod upstreams;

@@ -53,7 +53,7 @@ impl Clients {
     /// # Errors
     /// When there is no certificate in `ca`.
     pub fn to(proxy: &ServerUrl, ca: &str) -> anyhow::Result<Self> {
-        Self::of(proxy.authority(), &proxy.host, ca)
+        Self::of(proxy.authority(), proxy.host(), ca)
     }
 
     fn of(address: String, name: &str, ca: &str) -> anyhow::Result<Self> {

@@ -29,7 +29,7 @@ certificates = [{ cert = "c", key = "k" }]
 config/headpin.toml:4: http.header_timeout = "10 bananas": accepted is a duration from 1ms to 365d, such as "500ms", "10s", "5m", "1h"
 config/headpin.toml:6: server.listen = 8443: accepted is an IP address and port such as "127.0.0.1:8443" or "[::1]:8443"
 config/headpin.toml:8: upstream.servers[1] = "http://a:80": accepted is each server once; "http://a:80" is listed before
-config/headpin.toml:8: upstream.servers[2] = "ftp://b": accepted is a URL such as "http://host:port" or "https://host:port", without a path"#
+config/headpin.toml:8: upstream.servers[2] = "ftp://b": accepted is a URL such as "http://host:port" or "https://host:port", without a path, or "unix:/path/of/a/socket""#
     );
 }
 
@@ -102,8 +102,8 @@ fn an_unknown_section_is_told_without_its_content() {
     let message = fault_in_tunnel("[htpp]\nheader_timeout = \"1s\"");
     assert_eq!(
         message,
-        "config/headpin.toml:6: htpp: unknown key; did you mean \"http\"? known keys here: head_policy, relay_policy, server, tls, http, tunnel, \
-         slabs, upstream, admin, log"
+        "config/headpin.toml:6: htpp: unknown key; did you mean \"http\"? known keys here: head_policy, relay_policy, routes, upstreams, \
+         server, tls, http, tunnel, slabs, upstream, admin, log"
     );
 }
 

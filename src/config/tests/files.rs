@@ -1,5 +1,6 @@
 //! Whole files: the shipped ones, what is printed, what cannot be opened.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -29,7 +30,7 @@ fn the_shipped_file_says_what_the_defaults_are() {
         config.tls.certificates[0].cert,
         path.with_file_name("../certs/localhost.pem")
     );
-    assert_eq!(config.upstream.servers[0].to_string(), "http://127.0.0.1:9001");
+    assert_eq!(config.upstream.servers[0].url.to_string(), "http://127.0.0.1:9001");
 
     let mut default = Config::default();
     default.tls.certificates = config.tls.certificates.clone();
@@ -104,6 +105,57 @@ fn every_key_changed() -> Config {
     Config {
         head_policy: HeadPolicy::Pin,
         relay_policy: RelayPolicy::Queue,
+        routes: vec![
+            RouteConfig {
+                name: Some("every key".to_owned()),
+                host: Some("*.a.test".parse().unwrap()),
+                path: Some("/b/".parse().unwrap()),
+                upstream: Some("chat".to_owned()),
+                respond: None,
+                redirect: None,
+                replace_prefix: Some("/".parse().unwrap()),
+                head_policy: Some(HeadPolicy::Pin),
+                response_timeout: Some(seconds(1)),
+                body_timeout: Some(seconds(2)),
+                idle_timeout: Some(None),
+                max_body: Some(ByteSize::kib(1)),
+                websocket: false,
+                upgrades: Some(vec!["tcp".parse().unwrap()]),
+                origins: Some(vec![
+                    "https://*.a.test".parse().unwrap(),
+                    "http://b.test:1".parse().unwrap(),
+                ]),
+                forwarded: Some(ForwardedPolicy::Append),
+                request_headers: Some(FieldChanges {
+                    set: vec!["x-a: \"b\"".parse().unwrap()],
+                    remove: vec!["cookie".parse().unwrap()],
+                }),
+                response_headers: Some(FieldChanges::default()),
+            },
+            RouteConfig {
+                respond: Some(RespondConfig {
+                    status: 404,
+                    body: "not\nhere".to_owned(),
+                    content_type: "application/json".parse().unwrap(),
+                }),
+                ..RouteConfig::default()
+            },
+            RouteConfig {
+                path: Some("/old".parse().unwrap()),
+                redirect: Some(RedirectConfig {
+                    to: "https://new.test".parse().unwrap(),
+                    status: 302,
+                }),
+                ..RouteConfig::default()
+            },
+        ],
+        upstreams: BTreeMap::from([(
+            "chat".to_owned(),
+            UpstreamConfig {
+                servers: vec![UpstreamServer::new("unix:/a.sock".parse().unwrap())],
+                ..UpstreamConfig::default()
+            },
+        )]),
         server: ServerConfig {
             listen: "[::1]:1".parse().unwrap(),
             workers: count(1023),
@@ -145,13 +197,46 @@ fn every_key_changed() -> Config {
             spares: 0,
         },
         upstream: UpstreamConfig {
-            servers: vec!["https://[::1]:2".parse().unwrap(), "http://app".parse().unwrap()],
+            servers: vec![
+                UpstreamServer::new("https://[::1]:2".parse().unwrap()),
+                UpstreamServer {
+                    url: "http://app".parse().unwrap(),
+                    weight: 3,
+                    max_connections: NonZeroUsize::new(4),
+                },
+            ],
+            balance: Balance::Hash,
+            hash_on: "cookie:sid".parse().unwrap(),
+            sticky_cookie: Some("server".parse().unwrap()),
             connect_timeout: seconds(3),
+            dial_timeout: seconds(8),
             response_timeout: seconds(4),
             pool_idle_timeout: seconds(5),
             pool_max_idle: 0,
             down_for: seconds(6),
+            down_for_max: seconds(9),
+            eject_after: None,
+            eject_share: 10,
+            slow_start: Some(seconds(10)),
+            retries: 2,
+            retry_budget: 30,
+            queue: 0,
+            queue_timeout: seconds(11),
+            health: Some(HealthConfig {
+                path: Some("/healthz".parse().unwrap()),
+                interval: seconds(12),
+                timeout: seconds(13),
+                fall: count(14),
+                rise: count(15),
+                status: "204".parse().unwrap(),
+                body: Some("fine".to_owned()),
+                host: Some("app.test".parse().unwrap()),
+            }),
+            close_tunnels_of_gone_servers: true,
             ca: Some("/ca.pem".into()),
+            client_cert: Some("/client.pem".into()),
+            client_key: Some("/client-key.pem".into()),
+            server_name: Some("app.test".parse().unwrap()),
         },
         admin: AdminConfig {
             listen: "0.0.0.0:2".parse().unwrap(),

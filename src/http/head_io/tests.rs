@@ -112,7 +112,8 @@ impl Library {
     }
 
     fn into_head(self) -> (Script, Head) {
-        self.io.into_head(&self.buffer)
+        let policy = self.slabs.policy();
+        self.io.into_head(&self.buffer, policy)
     }
 }
 

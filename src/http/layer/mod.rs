@@ -5,7 +5,7 @@ mod request_id;
 mod rescue;
 mod response_timeout;
 
-pub(super) use observe::{ObserveLayer, ObservedBody};
+pub(super) use observe::{CurrentRoute, ObserveLayer, ObservedBody};
 pub(super) use request_id::RandomRequestId;
 pub(super) use rescue::RescueLayer;
 pub(super) use response_timeout::{NoResponse, ResponseTimeoutLayer};

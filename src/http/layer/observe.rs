@@ -1,8 +1,10 @@
 //! Counts and logs every request.
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
@@ -14,22 +16,27 @@ use tower::{Layer, Service};
 use crate::observe::ACCESS_LOG;
 use crate::observe::labels::StatusClass;
 use crate::observe::metrics::{GaugeGuard, Metrics};
+use crate::route::Route;
 
 /// Names a request in the logs of everything that handles it.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The route of a connection's request under way.
+pub(crate) type CurrentRoute = Rc<RefCell<Option<Arc<Route>>>>;
 
 /// Applies [`Observe`].
 #[derive(Debug, Clone)]
 pub(crate) struct ObserveLayer {
     metrics: Arc<Metrics>,
     peer: SocketAddr,
+    route: CurrentRoute,
 }
 
 impl ObserveLayer {
     /// For requests of `peer`.
     #[must_use]
-    pub(crate) fn new(metrics: Arc<Metrics>, peer: SocketAddr) -> Self {
-        Self { metrics, peer }
+    pub(crate) fn new(metrics: Arc<Metrics>, peer: SocketAddr, route: CurrentRoute) -> Self {
+        Self { metrics, peer, route }
     }
 }
 
@@ -71,6 +78,7 @@ where
             in_flight: GaugeGuard::new(&self.layer.metrics.requests_in_flight),
             metrics: Arc::clone(&self.layer.metrics),
             access: AccessLine::of(&request, self.layer.peer),
+            route: self.layer.route.borrow().clone(),
             started: Instant::now(),
             status: None,
             bytes: 0,
@@ -118,6 +126,7 @@ struct Record {
     in_flight: GaugeGuard,
     metrics: Arc<Metrics>,
     access: Option<AccessLine>,
+    route: Option<Arc<Route>>,
     started: Instant,
     status: Option<StatusCode>,
     /// Body bytes sent.
@@ -134,10 +143,13 @@ impl Record {
             400..500 => StatusClass::ClientError,
             _ => StatusClass::ServerError,
         };
+        let seconds = self.started.elapsed().as_secs_f64();
         self.metrics.requests_total[class].inc();
-        self.metrics
-            .request_seconds
-            .observe(self.started.elapsed().as_secs_f64());
+        self.metrics.request_seconds.observe(seconds);
+        if let Some(series) = self.route.as_ref().and_then(|route| route.series.as_ref()) {
+            series.requests[class].inc();
+            series.seconds.observe(seconds);
+        }
     }
 }
 
@@ -147,6 +159,7 @@ impl Drop for Record {
         let _ = &self.in_flight;
         self.metrics.response_body_bytes_total.inc_by(self.bytes);
         let Some(access) = &self.access else { return };
+        let route = self.route.as_ref();
         tracing::info!(
             target: ACCESS_LOG,
             id = access.id,
@@ -154,6 +167,8 @@ impl Drop for Record {
             method = %access.method,
             host = access.host,
             path = access.path,
+            route = route.map(|route| &*route.name),
+            upstream = route.and_then(|route| route.upstream()).map(|upstream| &*upstream.name),
             status = self.status.map_or(499, |status| status.as_u16()),
             bytes = self.bytes,
             seconds = self.started.elapsed().as_secs_f64(),

@@ -18,6 +18,7 @@ use headpin_slab::Unsent;
 use tokio::io::AsyncWrite;
 
 use self::close::Close;
+pub(super) use self::close::CloseCode;
 use self::pipe::Pipe;
 use self::queue::{Backlog, Queue};
 use super::frames::{Content, FrameFollower};
@@ -91,10 +92,10 @@ impl Relay {
         relay
     }
 
-    /// Sends Close 1001 at the next frame boundary, unless the peer's own Close passes before.
-    pub(super) fn close(&mut self) {
+    /// Sends a Close with `code` at the next frame boundary, unless the peer's own Close passes before.
+    pub(super) fn close(&mut self, code: CloseCode) {
         if self.close == Close::No {
-            self.close = Close::Wanted;
+            self.close = Close::Wanted(code);
         }
     }
 
@@ -148,8 +149,10 @@ impl Relay {
     {
         while !self.done {
             let sent = ready!(P::poll_send(self, cx, to)).map_err(RelayError::Write)?;
-            if self.close == Close::Wanted && self.follower.is_at_boundary() {
-                let close = self.take_close(self.follower.has_seen_close());
+            if let Close::Wanted(code) = self.close
+                && self.follower.is_at_boundary()
+            {
+                let close = self.take_close(code, self.follower.has_seen_close());
                 P::keep(self, &[], close);
                 continue;
             }
@@ -182,7 +185,7 @@ impl Relay {
     fn is_closed(&self) -> bool {
         match self.close {
             Close::No => false,
-            Close::Wanted => self.follower.is_lost(),
+            Close::Wanted(_) => self.follower.is_lost(),
             Close::Sent => self.follower.has_seen_close() || self.follower.is_lost(),
         }
     }
@@ -203,10 +206,12 @@ impl Relay {
             return Ok(());
         }
         let frame_is_close = self.follower.has_seen_close();
-        let boundary = self
-            .follow(bytes, worker, record)
-            .filter(|_| self.close == Close::Wanted);
-        if let Some(boundary) = boundary {
+        let boundary = self.follow(bytes, worker, record);
+        let close_at = match self.close {
+            Close::Wanted(code) => boundary.map(|boundary| (boundary, code)),
+            _ => None,
+        };
+        if let Some((boundary, _)) = close_at {
             bytes = &bytes[..boundary];
         }
         while sent == Sent::All && !bytes.is_empty() {
@@ -216,8 +221,8 @@ impl Relay {
                 Poll::Pending => break,
             }
         }
-        if boundary.is_some() {
-            let close = self.take_close(frame_is_close);
+        if let Some((_, code)) = close_at {
+            let close = self.take_close(code, frame_is_close);
             P::keep(self, bytes, close);
         } else if !bytes.is_empty() {
             P::keep(self, bytes, &[]);
@@ -226,12 +231,12 @@ impl Relay {
     }
 
     /// The Close to send, from now on sent; empty if the last frame is one already.
-    fn take_close(&mut self, frame_is_close: bool) -> &'static [u8] {
+    fn take_close(&mut self, code: CloseCode, frame_is_close: bool) -> &'static [u8] {
         self.close = Close::Sent;
         if frame_is_close {
             &[]
         } else {
-            close::frame(self.direction)
+            close::frame(self.direction, code)
         }
     }
 

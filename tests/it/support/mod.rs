@@ -5,6 +5,7 @@ pub mod browser;
 pub mod client;
 pub mod events;
 pub mod origin;
+pub mod plain;
 pub mod program;
 pub mod proxy;
 pub mod service;
@@ -17,6 +18,7 @@ use headpin::certificates::DevelopmentCertificates;
 
 pub use client::Client;
 pub use origin::{Origin, Scripted};
+pub use plain::{EMPTY_200, get, named, reporting, status, take};
 pub use proxy::Proxy;
 pub use service::Service;
 

@@ -64,13 +64,21 @@ pub struct Scripted {
 impl Scripted {
     /// Takes a request head.
     pub async fn request(&mut self) -> String {
+        let head = self.request_or_end().await;
+        head.expect("the proxy hung up in a request head")
+    }
+
+    /// The same, or nothing once the proxy has hung up.
+    pub async fn request_or_end(&mut self) -> Option<String> {
         loop {
             if let Some(end) = self.unread.windows(4).position(|window| window == b"\r\n\r\n") {
-                return String::from_utf8(self.unread.drain(..end + 4).collect()).unwrap();
+                return Some(String::from_utf8(self.unread.drain(..end + 4).collect()).unwrap());
             }
             let mut bytes = [0; 4096];
             let read = self.stream.read(&mut bytes).await.unwrap();
-            assert!(read > 0, "the proxy hung up in a request head");
+            if read == 0 {
+                return None;
+            }
             self.unread.extend(&bytes[..read]);
         }
     }

@@ -53,6 +53,17 @@ impl Proxy {
         Self::with_toml(&text.replace("[upstream]\n", &format!("[upstream]\nca = {ca:?}\n")))
     }
 
+    /// With `routes`, which is TOML of any tables but those for certificates and listeners.
+    pub fn with_routes(routes: &str) -> Self {
+        Self::with_toml(&routed(routes))
+    }
+
+    /// Writes the config file anew for [`Self::with_routes`], and puts it in force.
+    pub async fn reload_routes(&self, routes: &str) {
+        std::fs::write(self.folder.path().join("headpin.toml"), routed(routes)).unwrap();
+        soon("reload", self.running.reload()).await.unwrap();
+    }
+
     fn with_toml(text: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let made = certificates();
@@ -153,6 +164,13 @@ pub async fn all_gone(metrics: &Metrics) {
         metrics.downstream_connections_open.get() == 0
     })
     .await;
+}
+
+fn routed(routes: &str) -> String {
+    format!(
+        "server.listen = \"127.0.0.1:0\"\nadmin.listen = \"127.0.0.1:0\"\n\
+         tls.certificates = [{{ cert = \"leaf.pem\", key = \"key.pem\" }}]\n{routes}"
+    )
 }
 
 fn toml(servers: &[String], policy: HeadPolicy, settings: &str) -> String {
