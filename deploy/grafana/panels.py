@@ -290,14 +290,43 @@ ROWS = [
         "Upstream",
         step(
             "Servers up",
-            "1 while a server is tried in turn, 0 while it is passed over after a failure.",
-            [("headpin_upstream_server_up{@}", "{{server}} at {{instance}}")],
-            unit="bool_yes_no",
+            "Addresses of a server that are tried in turn, 0 while it is passed over, fails its checks or is drained.",
+            [("headpin_upstream_server_up{@}", "{{upstream}} {{server}} at {{instance}}")],
+            unit="short",
         ),
         line(
             "Failures by cause",
             "Attempts that an upstream server failed; another server may have served the request.",
             [("sum by (cause) (rate(headpin_upstream_failures_total{@}[$__rate_interval]))", "{{cause}}")],
+            unit="ops",
+        ),
+        line(
+            "Requests by server",
+            "Requests that each server was sent, upgrades and repetitions included.",
+            [
+                (
+                    "sum by (upstream, server) (rate(headpin_upstream_requests_total{@}[$__rate_interval]))",
+                    "{{upstream}} {{server}}",
+                )
+            ],
+            unit="reqps",
+        ),
+        line(
+            "Tunnels by server",
+            "Open tunnels to each server.",
+            [("sum by (upstream, server) (headpin_upstream_tunnels_open{@})", "{{upstream}} {{server}}")],
+            unit="short",
+        ),
+        line(
+            "Requests by route",
+            "Requests answered, where the config has routes.",
+            [("sum by (route) (rate(headpin_route_requests_total{@}[$__rate_interval]))", "{{route}}")],
+            unit="reqps",
+        ),
+        line(
+            "Repeated requests",
+            "Requests that went to another server after one broke off without an answer.",
+            [("sum by (upstream) (rate(headpin_upstream_retries_total{@}[$__rate_interval]))", "{{upstream}}")],
             unit="ops",
         ),
         columns=2,

@@ -38,7 +38,7 @@ impl CheckCommand {
             print!("{}", Config::json_schema());
             return Ok(());
         };
-        let config = Config::load(&path)?;
+        let config = Settings::read(&path)?;
         let metrics = Metrics::register(&prometheus::Registry::new())?;
         let settings = Settings::load(config, 0, &TlsAcceptor::new()?, &metrics, None).map_err(StartError::from)?;
         if !self.quiet {

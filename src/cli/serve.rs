@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::config::UpstreamServer;
 use crate::control::LifePhase;
 use crate::observe::labels::HeadPolicy;
+use crate::worker::Settings;
 
 /// Runs the proxy
 ///
@@ -56,7 +57,7 @@ fn serve(command: ServeCommand) -> anyhow::Result<()> {
     }
     let mut config = path
         .as_ref()
-        .map_or_else(|| Ok(Config::default()), |path| Config::load(path))?;
+        .map_or_else(|| Ok(Config::default()), |path| Settings::read(path))?;
     config.head_policy = head_policy.unwrap_or(config.head_policy);
     let log = logging::start(&config.log)?;
 

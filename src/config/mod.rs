@@ -31,6 +31,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+pub use headpin_settings::Sources;
 use headpin_settings::kind::{choice, named, tables};
 use headpin_settings::{Layer, NamedFiles, Settings as _, settings, show};
 
@@ -110,11 +111,20 @@ impl Config {
     ///
     /// The file cannot be read or is not TOML; else all of its faults together.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        Self::load_and(path, |_, _| ())
+    }
+
+    /// The same, where `look_further` may find more faults: what is in the files that it names is for those who use them.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::load`].
+    pub fn load_and(path: &Path, look_further: impl FnOnce(&Self, &Sources<'_>)) -> Result<Self, ConfigError> {
         let text = fs::read_to_string(path).map_err(|source| ConfigError::Read {
             path: path.to_owned(),
             source,
         })?;
-        Self::read_text(&text, path, NamedFiles::MustOpen)
+        Self::read_text(&text, path, NamedFiles::MustOpen, look_further)
     }
 
     /// Reads `text` as if it stood in the file at `path`, without any access to files: relative paths in it start at
@@ -124,7 +134,7 @@ impl Config {
     ///
     /// The text is not TOML; else all of its faults together.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        Self::read_text(text, path, NamedFiles::NotLookedAt)
+        Self::read_text(text, path, NamedFiles::NotLookedAt, |_, _| ())
     }
 
     /// The whole configuration as TOML: every key, without comments.
@@ -158,11 +168,17 @@ impl Config {
         format!("{schema:#}\n")
     }
 
-    fn read_text(text: &str, path: &Path, named_files: NamedFiles) -> Result<Self, ConfigError> {
+    fn read_text(
+        text: &str,
+        path: &Path,
+        named_files: NamedFiles,
+        look_further: impl FnOnce(&Self, &Sources<'_>),
+    ) -> Result<Self, ConfigError> {
         headpin_settings::read(vec![Layer::file(path, text)], named_files, |file, sources| {
             let config = Self::read(file);
             config.slabs.check_room(config.tunnel.relay_buffer, sources);
             together::check(&config, named_files, sources);
+            look_further(&config, sources);
             config
         })
     }

@@ -24,14 +24,22 @@ pub(super) fn check(config: &Config, named_files: NamedFiles, sources: &Sources<
         );
         if let Some(first) = hosts_and_paths.insert(takes, index) {
             let problem = format!("accepted is one route for a host and a path; routes[{first}] is for the same");
-            sources.refuse_together(&[&key("path"), &key("host"), &whole], problem);
+            refuse_written(sources, &[key("path"), key("host")], &whole, problem);
         } else if let Some(first) = names.insert(route.name(), index) {
             let problem = format!(
                 "accepted is each name once; routes[{first}] is called {:?} as well: give one of them another name",
                 route.name()
             );
-            sources.refuse_together(&[&key("name"), &whole], problem);
+            refuse_written(sources, &[key("name")], &whole, problem);
         }
+    }
+}
+
+/// Blames the first of `keys` that the file has, or else the `whole` table: that one may have other faults, which hide nothing.
+fn refuse_written(sources: &Sources<'_>, keys: &[String], whole: &str, problem: String) {
+    match keys.iter().find(|key| sources.has(key)) {
+        Some(key) => sources.refuse_together(&[key], problem),
+        None => sources.refuse_together(&[whole], problem),
     }
 }
 
@@ -118,7 +126,7 @@ fn check_upstreams(config: &Config, named_files: NamedFiles, sources: &Sources<'
                 true => "accepted is another name: this is what [upstream] is called".to_owned(),
                 false => "accepted are names of letters, digits, hyphens, dots and underscores".to_owned(),
             };
-            sources.refuse_together(&[&path, "upstreams"], problem);
+            sources.refuse_together(&[&path], problem);
         }
         check_upstream(&path, upstream, named_files, sources);
     }

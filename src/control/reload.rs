@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 use super::keeper::Keeper;
 use super::policy::PolicySwitch;
 use super::workers::NoWorkers;
-use crate::config::{Config, ConfigError, UpstreamConfig};
+use crate::config::{ConfigError, UpstreamConfig};
 use crate::observe::labels::ReloadResult;
 use crate::worker::{LoadError, Settings, Shared};
 
@@ -133,7 +133,7 @@ impl Reloader {
 
     async fn try_reload(&self) -> Result<Reloaded, ReloadError> {
         let path = self.path.as_ref().ok_or(ReloadError::NoFile)?;
-        let config = Config::load(path)?;
+        let config = Settings::read(path)?;
         let current = self.shared.settings.load_full();
         let needs_restart = current.config.needs_restart(&config);
         let policy = config.head_policy;

@@ -27,7 +27,7 @@ pub use pace::ReadPace;
 pub use pool::{Checkout, MAX_BUFFER, Pools, RequestBody, Sender};
 pub use report::{ServerReport, UpstreamReport};
 pub use resolve::resolve_names;
-pub use roots::RootsError;
+pub use roots::{RootsError, check_files};
 pub use server::{Endpoint, InTunnel, InUse, Server};
 pub use slices::UpstreamSlices;
 pub use socket::Socket;

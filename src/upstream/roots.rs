@@ -39,6 +39,28 @@ pub enum RootsError {
     None,
 }
 
+/// What is wrong with the PEM files of `config`, each with the key that names it.
+#[must_use]
+pub fn check_files(config: &UpstreamConfig, provider: &Arc<CryptoProvider>) -> Vec<(&'static str, RootsError)> {
+    // Each on its own: one fault must not hide the other.
+    let of_roots = UpstreamConfig {
+        client_cert: None,
+        client_key: None,
+        ..config.clone()
+    };
+    let of_client = UpstreamConfig {
+        ca: None,
+        servers: Vec::new(),
+        ..config.clone()
+    };
+    let both = [("ca", of_roots), ("client_cert", of_client)];
+    let faults = both.into_iter().filter_map(|(key, config)| {
+        let fault = client_config(&config, provider).err()?;
+        Some((key, fault))
+    });
+    faults.collect()
+}
+
 /// The client side's TLS settings.
 ///
 /// # Errors

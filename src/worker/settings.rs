@@ -1,5 +1,6 @@
 //! What all workers share: the settings in force, as one snapshot that is swapped whole.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -9,10 +10,10 @@ use rustls::version::{TLS12, TLS13};
 use tokio::sync::Semaphore;
 
 use crate::certificates::{CertificateError, CertificateTable};
-use crate::config::{Config, TlsVersion};
+use crate::config::{Config, ConfigError, Sources, TlsVersion};
 use crate::observe::metrics::Metrics;
 use crate::route::Routes;
-use crate::upstream::{HeadForm, Making, RootsError};
+use crate::upstream::{HeadForm, Making, RootsError, check_files};
 
 /// Why a config cannot be put in force. The operator's fault.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +44,15 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Reads the config at `path`, and looks into the files that it names: a certificate or key that cannot be used is a fault
+    /// like any other.
+    ///
+    /// # Errors
+    /// The file cannot be read or is not TOML; else all of its faults together.
+    pub fn read(path: &Path) -> Result<Config, ConfigError> {
+        Config::load_and(path, look_into_files)
+    }
+
     /// Makes ready what `config` says: certificates, routes, servers. What is known of servers that `previous` has as well is kept.
     ///
     /// # Errors
@@ -79,6 +89,37 @@ impl Settings {
             generation,
         })
     }
+}
+
+/// Adds a fault for each PEM file of `config` that cannot be used.
+fn look_into_files(config: &Config, sources: &Sources<'_>) {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    for (index, files) in config.tls.certificates.iter().enumerate() {
+        if let Err(error) = CertificateTable::load(std::slice::from_ref(files), &provider) {
+            let keys = ["cert", "key"].map(|key| format!("tls.certificates[{index}].{key}"));
+            refuse(sources, &keys, &error);
+        }
+    }
+    for (name, upstream) in config.all_upstreams() {
+        let path = match config.upstreams.contains_key(name) {
+            true => format!("upstreams.{name}"),
+            false => "upstream".to_owned(),
+        };
+        for (key, error) in check_files(upstream, &provider) {
+            refuse(sources, &[format!("{path}.{key}"), format!("{path}.servers")], &error);
+        }
+    }
+}
+
+fn refuse(sources: &Sources<'_>, keys: &[String], error: &dyn std::error::Error) {
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    let mut why = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        why = format!("{why}: {error}");
+        cause = error.source();
+    }
+    sources.refuse_together(&keys, format!("accepted are PEM files that can be used; {why}"));
 }
 
 /// Shared by all workers of a proxy.

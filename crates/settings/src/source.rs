@@ -159,6 +159,12 @@ pub fn read<T>(
 }
 
 impl Sources<'_> {
+    /// Whether a text has a value for `key`.
+    #[must_use]
+    pub fn has(&self, key: &str) -> bool {
+        self.0.iter().any(|source| source.place(key).is_some())
+    }
+
     /// Adds a fault of the combination of `keys`. It is blamed on the key that the last text writes, and on the first of
     /// several that this text writes: the values that were there before went together.
     ///

@@ -157,3 +157,80 @@ fn tables_may_be_written_in_any_way_toml_has() {
     let text = "[[tls.certificates]]\ncert = 'c'\nkey = 'k'\n[upstream]\nservers = ['http://app:80']\n";
     assert_eq!(Config::parse(text, Path::new("headpin.toml")).unwrap(), inline);
 }
+
+#[test]
+fn routes_and_upstreams_are_checked_together_and_all_at_once() {
+    let text = r#"tls.certificates = [{ cert = 'c', key = 'k' }]
+[[routes]]
+host = "a.test"
+upstream = "nowhere"
+[[routes]]
+host = "A.test"
+path = "/"
+respond = { status = 200 }
+[[routes]]
+path = "/x"
+[[routes]]
+path = "/x/"
+respond = {}
+redirect = { to = "https://b.test" }
+[[routes]]
+path = "/y"
+redirect = { to = "https://b.test", status = 304 }
+origins = ["https://a.test"]
+[[routes]]
+path = "/z"
+name = "/y"
+upstream = "app"
+request_headers = { set = ["Content-Length: 5"], remove = ["a b"] }
+[upstreams.app]
+servers = ["http://a", { url = "http://a:80", weight = 2 }, { url = "http://b", weight = 0 }]
+hash_on = "cookie:a b"
+sticky_cookie = "a;b"
+client_cert = "c"
+down_for = "2m"
+[upstreams.empty]
+[upstreams."b c"]
+servers = ["http://c"]
+"#;
+    let faults: Vec<_> = faults_of(text).iter().map(ToString::to_string).collect();
+    let expected = [
+        "4: routes[0].upstream = \"nowhere\": accepted is the name of an upstream; the names here: app, b c, empty",
+        "7: routes[1].path = \"/\": accepted is one route for a host and a path; routes[0] is for the same",
+        "9: routes[2]",
+        "12: routes[3].path = \"/x/\": accepted is one route for a host and a path; routes[2] is for the same",
+        "14: routes[3].redirect",
+        "17: routes[4].redirect.status = 304: accepted is one of [301, 302, 303, 307, 308]",
+        "18: routes[4].origins = [\"https://a.test\"]: accepted is origins on a route to an upstream; this one answers by itself",
+        "21: routes[5].name = \"/y\": accepted is each name once; routes[4] is called \"/y\" as well: give one of them another name",
+        "23: routes[5].request_headers.remove[0] = \"a b\": accepted is the name of a header field",
+        "23: routes[5].request_headers.set[0] = \"Content-Length: 5\": accepted is a header field",
+        "25: upstreams.app.servers[1].url",
+        "25: upstreams.app.servers[2].weight = 0: accepted is a whole number from 1 to 1000",
+        "26: upstreams.app.hash_on = \"cookie:a b\": accepted is \"client_address\"",
+        "27: upstreams.app.sticky_cookie = \"a;b\": accepted is the name of a cookie",
+        "28: upstreams.app.client_cert = \"c\": accepted are client_cert and client_key together",
+        "29: upstreams.app.down_for = \"2m\": accepted is down_for_max of at least down_for",
+        "30: upstreams.empty.servers: missing; add to [upstreams.empty], for example: servers = [\"http://127.0.0.1:9001\"]",
+        "31: upstreams.b c",
+    ];
+    for expected in expected {
+        let found = faults
+            .iter()
+            .any(|fault| fault.starts_with(&format!("config/headpin.toml:{expected}")));
+        assert!(found, "{expected} is not in {faults:#?}");
+    }
+    assert_eq!(faults.len(), expected.len(), "{faults:#?}");
+}
+
+#[test]
+fn a_config_without_any_upstream_says_how_to_add_one() {
+    let text = "tls.certificates = [{ cert = 'c', key = 'k' }]\n";
+    let faults: Vec<_> = faults_of(text).iter().map(ToString::to_string).collect();
+    assert_eq!(
+        faults,
+        [
+            "config/headpin.toml:1: upstream.servers: missing; add to [upstream], for example: servers = [\"http://127.0.0.1:9001\"]"
+        ]
+    );
+}
