@@ -181,7 +181,8 @@ impl Exchange {
             Action::Respond(config) => Ok(answer::fixed(&route, config)),
             Action::Redirect(config) => Ok(answer::redirect(&route, config, request.uri())),
             Action::Forward(upstream) => match protocol {
-                Some(protocol) => self.upgrade(&route, upstream, &protocol, request).await,
+                // Apart: it is large, and most requests are not upgrades.
+                Some(protocol) => Box::pin(self.upgrade(&route, upstream, &protocol, request)).await,
                 None => self.forward(&route, upstream, request).await,
             },
         }

@@ -6,16 +6,14 @@ use uuid::Uuid;
 
 /// Makes random UUIDs (version 4, RFC 9562 section 5.4).
 ///
-/// tower-http's own `MakeRequestUuid` asks the kernel for randomness, a system call for each request. This draws from
-/// aws-lc's generator, which is seeded once a thread.
+/// tower-http's own `MakeRequestUuid` asks the kernel for randomness, a system call for each request. An id is no secret, it must
+/// only be another one each time: this draws from a generator that is seeded at random once a thread.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct RandomRequestId;
 
 impl MakeRequestId for RandomRequestId {
     fn make_request_id<B>(&mut self, _: &Request<B>) -> Option<RequestId> {
-        let mut random = [0; 16];
-        aws_lc_rs::rand::fill(&mut random).ok()?;
-        let id = uuid::Builder::from_random_bytes(random).into_uuid();
+        let id = uuid::Builder::from_random_bytes(fastrand::u128(..).to_ne_bytes()).into_uuid();
         let mut text = Uuid::encode_buffer();
         let text = id.hyphenated().encode_lower(&mut text);
         HeaderValue::from_str(text).ok().map(RequestId::new)
