@@ -101,7 +101,7 @@ impl<B: HttpBody> HttpBody for PacedBody<B> {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let this = self.project();
-        if this.io.flow.poll_unblocked(cx).is_pending() {
+        if this.io.flow.poll_unblocked().is_pending() {
             this.blocked_since.get_or_insert_with(Instant::now);
             return Poll::Pending;
         }

@@ -1,7 +1,7 @@
 //! How the bytes of an HTTP connection flow below the HTTP library.
 
-use std::cell::{Cell, RefCell};
-use std::task::{Context, Poll, Waker};
+use std::cell::Cell;
+use std::task::{Context, Poll};
 
 /// Notes what reads and writes come to, for those who cannot see them: the service, and the body of a response.
 #[derive(Debug, Default)]
@@ -9,8 +9,6 @@ pub(crate) struct Flow {
     begun: Cell<bool>,
     /// The last write or flush is not done.
     blocked: Cell<bool>,
-    /// Who has more to write once it is.
-    waiter: RefCell<Option<Waker>>,
 }
 
 impl Flow {
@@ -29,25 +27,65 @@ impl Flow {
         self.begun.set(true);
     }
 
-    /// Notes what became of a write or a flush.
-    pub(super) fn note_write<T>(&self, poll: Poll<T>) -> Poll<T> {
+    /// Notes what became of a write or a flush in the task of `cx`.
+    ///
+    /// When it is blocked no more, the task is polled once more. A body may have waited for that. And while hyper cannot write it does
+    /// not ask the service for the response to a pipelined request: that may be ready since, and hyper would not ask by itself.
+    pub(super) fn note_write<T>(&self, cx: &Context<'_>, poll: Poll<T>) -> Poll<T> {
         let was_blocked = self.blocked.replace(poll.is_pending());
-        if was_blocked
-            && poll.is_ready()
-            && let Some(waiter) = self.waiter.take()
-        {
-            waiter.wake();
+        if was_blocked && poll.is_ready() {
+            cx.waker().wake_by_ref();
         }
         poll
     }
 
     /// Ready when what was written last has left for the socket. A body that asks before it makes more to write keeps an
-    /// HTTP library from gathering in memory what a slow reader does not take.
-    pub(crate) fn poll_unblocked(&self, cx: &Context<'_>) -> Poll<()> {
-        if !self.blocked.get() {
-            return Poll::Ready(());
+    /// HTTP library from gathering in memory what a slow reader does not take. For the task that the library writes in, which is
+    /// polled again then.
+    pub(crate) fn poll_unblocked(&self) -> Poll<()> {
+        match self.blocked.get() {
+            true => Poll::Pending,
+            false => Poll::Ready(()),
         }
-        self.waiter.replace(Some(cx.waker().clone()));
-        Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Wake, Waker};
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn the_task_is_polled_again_when_a_write_is_blocked_no_more() {
+        let woken = Arc::<Woken>::default();
+        let waker = Waker::from(Arc::clone(&woken));
+        let cx = Context::from_waker(&waker);
+        let flow = Flow::default();
+        let polls = [
+            (Poll::Ready(()), 0),
+            (Poll::Pending, 0),
+            (Poll::Pending, 0),
+            (Poll::Ready(()), 1),
+            (Poll::Ready(()), 1),
+            (Poll::Pending, 1),
+            (Poll::Ready(()), 2),
+        ];
+        for (poll, times) in polls {
+            assert_eq!(flow.note_write(&cx, poll), poll);
+            assert_eq!(flow.poll_unblocked(), poll);
+            assert_eq!(woken.0.load(Ordering::Relaxed), times);
+        }
     }
 }

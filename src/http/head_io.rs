@@ -103,7 +103,7 @@ impl<S: SliceRead + Unpin> AsyncRead for HeadIo<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for HeadIo<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.state.flow.note_write(written)
+        self.state.flow.note_write(cx, written)
     }
 
     fn poll_write_vectored(
@@ -112,7 +112,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for HeadIo<S> {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.state.flow.note_write(written)
+        self.state.flow.note_write(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -121,7 +121,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for HeadIo<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.stream).poll_flush(cx);
-        self.state.flow.note_write(flushed)
+        self.state.flow.note_write(cx, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
