@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
+use http::{Extensions, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body as HttpBody;
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
@@ -64,6 +64,10 @@ where
     let mut plan = upstream.plan(request.headers(), origin.peer.ip());
     prepare(&mut request, origin, route)?;
     let (mut head, body) = request.into_parts();
+    if !upstream.heads.is_as_sent() {
+        // Nothing of them is for hyper's client, and each attempt would clone them.
+        head.extensions = Extensions::new();
+    }
     head.uri = Uri::from(route.target(target::path(&head.uri))?);
     let metrics = Arc::clone(&worker.shared.metrics);
     let message = Message {

@@ -21,6 +21,12 @@ impl HeadForm {
         }
     }
 
+    /// Whether names of fields are kept as they came. They are in a message's extensions then.
+    #[must_use]
+    pub fn is_as_sent(self) -> bool {
+        self.as_sent
+    }
+
     /// For a connection.
     #[must_use]
     pub fn connection(self) -> http1::Builder {
