@@ -18,6 +18,7 @@ use tokio::time::{Sleep, sleep};
 use tower::BoxError;
 
 use super::body::Body;
+use super::informational::Informational;
 
 /// How long a body waits for the upstream's word. A server may have none (RFC 9110 section 10.1.1): then the body goes.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -29,13 +30,17 @@ pub(super) fn is_asked(headers: &HeaderMap) -> bool {
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
-/// Holds the body of `request` back until the upstream's 100, or for as long as is usual.
-pub(super) fn hold(mut request: Request<Body>) -> Request<Held> {
+/// Holds the body of `request` back until the upstream's 100, or for as long as is usual. Other informational responses go into
+/// `informational`.
+pub(super) fn hold(mut request: Request<Body>, informational: Option<&Informational>) -> Request<Held> {
     let gate = Arc::new(Gate::default());
     let opened = Arc::clone(&gate);
+    let queue = informational.map(Informational::queue);
     hyper::ext::on_informational(&mut request, move |response| {
         if response.status() == StatusCode::CONTINUE {
             opened.open();
+        } else if let Some(queue) = &queue {
+            queue.push(response.status(), response.headers());
         }
     });
     request.map(|body| Held {

@@ -17,7 +17,9 @@ use super::body::{self, Body};
 use super::error::ProxyError;
 use super::expect;
 use super::framing;
+use super::head_io::IoState;
 use super::headers::{self, Origin};
+use super::informational::Informational;
 use super::layer::{NoResponse, ResponseTimeoutLayer};
 use super::lease::Lease;
 use super::once::Once;
@@ -34,6 +36,8 @@ struct Message<'r> {
     /// RFC 9110 section 9.2.2, and its body is empty.
     may_repeat: bool,
     route: &'r Route,
+    /// Where those of its answer go that come before the response.
+    informational: Option<&'r Informational>,
 }
 
 /// An attempt that failed.
@@ -56,11 +60,14 @@ pub(crate) async fn forward<B>(
     route: &Route,
     upstream: &Upstream,
     origin: Origin,
+    io: &IoState,
     mut request: Request<B>,
 ) -> Result<(Response<Body>, Lease), ProxyError>
 where
     B: HttpBody<Data = Bytes, Error = BoxError> + Send + 'static,
 {
+    // HTTP/1.0 knows of none (RFC 9110 section 15.2).
+    let informational = (request.version() >= Version::HTTP_11).then(|| io.informational());
     let mut plan = upstream.plan(request.headers(), origin.peer.ip());
     prepare(&mut request, origin, route)?;
     let (mut head, body) = request.into_parts();
@@ -75,6 +82,7 @@ where
         head,
         body: Once::new(body, move |bytes| metrics.request_body_bytes_total.inc_by(bytes)),
         route,
+        informational,
     };
     let deadline = upstream.dial_deadline();
     let mut retries = 0;
@@ -184,7 +192,10 @@ impl Message<'_> {
         // HTTP/1.0 does without.
         request.headers_mut().entry(HOST).or_insert_with(|| server.host.clone());
         if expect::is_asked(&self.head.headers) {
-            return expect::hold(request).map(body::boxed);
+            return expect::hold(request, self.informational).map(body::boxed);
+        }
+        if let Some(informational) = self.informational {
+            informational.listen(&mut request);
         }
         request
     }

@@ -1,5 +1,7 @@
 //! Recovers the head, as the slab's own bytes, from under an HTTP library.
 
+use std::cell::OnceCell;
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -10,6 +12,7 @@ use headpin_slab::{Head, HeadPolicy, HeadSlot, SliceRead};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::flow::Flow;
+use super::informational::Informational;
 
 /// Delivers the slices of a [`SliceRead`] as plain bytes, and knows which slice a head would be cut from.
 ///
@@ -29,6 +32,26 @@ pub struct IoState {
     /// The claim on the slice that a head would be cut from.
     pub slot: HeadSlot,
     pub(crate) flow: Flow,
+    /// From the first request on that may have some.
+    informational: OnceCell<Box<Informational>>,
+}
+
+impl IoState {
+    /// The informational responses that wait to be written.
+    pub(crate) fn informational(&self) -> &Informational {
+        self.informational.get_or_init(Box::default)
+    }
+
+    /// Waits until no informational response waits to be written, and takes no more before the next request. For the task that the
+    /// HTTP library runs in.
+    ///
+    /// # Cancel safety
+    /// Dropping it changes nothing.
+    pub(crate) async fn informational_written(&self) {
+        if let Some(informational) = self.informational.get() {
+            poll_fn(|_| informational.poll_written()).await;
+        }
+    }
 }
 
 impl AsRef<HeadSlot> for IoState {
@@ -100,9 +123,29 @@ impl<S: SliceRead + Unpin> AsyncRead for HeadIo<S> {
     }
 }
 
+impl<S: AsyncWrite + Unpin> HeadIo<S> {
+    /// Ready when no informational response is written in part.
+    fn poll_begun(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.state.informational.get() {
+            Some(informational) => informational.poll_rest(cx, &mut self.stream),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn poll_flush_all(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(informational) = self.state.informational.get() {
+            ready!(informational.poll_flush(cx, &mut self.stream))?;
+        }
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+}
+
 impl<S: AsyncWrite + Unpin> AsyncWrite for HeadIo<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        let written = match self.poll_begun(cx)? {
+            Poll::Ready(()) => Pin::new(&mut self.stream).poll_write(cx, bytes),
+            Poll::Pending => Poll::Pending,
+        };
         self.state.flow.note_write(cx, written)
     }
 
@@ -111,7 +154,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for HeadIo<S> {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        let written = match self.poll_begun(cx)? {
+            Poll::Ready(()) => Pin::new(&mut self.stream).poll_write_vectored(cx, slices),
+            Poll::Pending => Poll::Pending,
+        };
         self.state.flow.note_write(cx, written)
     }
 
@@ -120,7 +166,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for HeadIo<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        let flushed = self.poll_flush_all(cx);
         self.state.flow.note_write(cx, flushed)
     }
 

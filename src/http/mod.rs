@@ -11,6 +11,7 @@ mod framing;
 mod handshake;
 mod head_io;
 mod headers;
+mod informational;
 mod layer;
 mod lease;
 mod measured;

@@ -143,6 +143,7 @@ where
         let response = self.stack.clone().oneshot(request);
         Box::pin(async move {
             let response = response.await?;
+            exchange.io.informational_written().await;
             let lease = exchange.lease.take();
             let (io, appetite) = (Rc::clone(&exchange.io), Rc::clone(&exchange.appetite));
             Ok(response.map(|body| PacedBody::new(body, io, appetite, lease)))
@@ -225,7 +226,7 @@ impl Exchange {
         request: Request<Incoming>,
     ) -> Result<Response<Body>, ProxyError> {
         let request = request.map(|incoming| bounded(incoming, route));
-        let (response, lease) = forward(&self.worker, route, upstream, self.origin, request).await?;
+        let (response, lease) = forward(&self.worker, route, upstream, self.origin, &self.io, request).await?;
         self.lease.replace(Some(lease));
         Ok(response)
     }

@@ -17,6 +17,7 @@ mod heads;
 mod heap_profile;
 mod http;
 mod https_upstream;
+mod informational;
 mod layers;
 mod leak;
 mod log;
