@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 
 use crate::admin::{self, AdminState, Dumps};
 use crate::config::Config;
-use crate::config::watch::{Watch, WatchError, watch};
+use crate::config::watch::{Contents, Watch, WatchError, watch};
 use crate::control::{self, Keeper, Life, LifePhase, PolicySwitch, ReloadError, Reloaded, Reloader, Workers};
 use crate::control::{WorkerSettings, WorkerThread};
 use crate::observe::memory::{self, Trend};
@@ -231,12 +231,18 @@ impl Running {
         self.reloader.reload().await
     }
 
-    /// Calls `on_change` when the config file, or one that it names, has changed; until the result is dropped.
+    /// The content of the config file, and of those that it names.
+    #[must_use]
+    pub fn look_at_files(&self) -> Contents {
+        Contents::look(&self.reloader.files())
+    }
+
+    /// Calls `on_change` when the config file, or one that it names, has changed since `seen`; until the result is dropped.
     ///
     /// # Errors
     /// When a folder cannot be watched.
-    pub fn watch(&self, on_change: impl Fn() + Send + 'static) -> Result<Watch, WatchError> {
-        watch(&self.reloader.files(), on_change)
+    pub fn watch(&self, seen: Contents, on_change: impl Fn() + Send + 'static) -> Result<Watch, WatchError> {
+        watch(&self.reloader.files(), seen, on_change)
     }
 
     /// Begins the drain.

@@ -30,7 +30,7 @@ macro_rules! assets {
 }
 
 /// The document is the first.
-static ASSETS: [Asset; 17] = assets![
+static ASSETS: [Asset; 19] = assets![
     "index.html" HTML,
     "icon.svg" SVG,
     "base.css" CSS,
@@ -39,6 +39,7 @@ static ASSETS: [Asset; 17] = assets![
     "chart.js" JS,
     "detail.js" JS,
     "dom.js" JS,
+    "drain.js" JS,
     "figures.js" JS,
     "format.js" JS,
     "link.js" JS,
@@ -48,6 +49,7 @@ static ASSETS: [Asset; 17] = assets![
     "policy.js" JS,
     "route.js" JS,
     "table.js" JS,
+    "upstreams.js" JS,
 ];
 
 /// Changes with any of the files, hence with the version: a page is never made of two.

@@ -16,6 +16,7 @@ use super::{lifeline, logging, manager, watchdog};
 use crate::app::{self, Ended, Running};
 use crate::config::Config;
 use crate::config::UpstreamServer;
+use crate::config::watch::{Contents, Watch};
 use crate::control::LifePhase;
 use crate::observe::labels::HeadPolicy;
 use crate::worker::Settings;
@@ -113,7 +114,7 @@ impl Signals {
 async fn attend(running: Running, signals: Signals) -> anyhow::Result<Ended> {
     let Signals { mut stop, mut hangups } = signals;
     let (changed, mut changes) = mpsc::channel(1);
-    let mut watching = watch(&running, &changed);
+    let mut watching = watch(&running, Contents::default(), &changed);
     let serving = format!(
         "serving on {}, admin on {}",
         running.proxy_address, running.admin_address
@@ -132,11 +133,13 @@ async fn attend(running: Running, signals: Signals) -> anyhow::Result<Ended> {
             "reloading the config"
         );
         manager::reloading();
+        // Before it is read: what changes from now on makes another reload.
+        let seen = running.look_at_files();
         match running.reload().await {
             Ok(reloaded) => {
                 // It may name other files now.
                 drop(watching);
-                watching = watch(&running, &changed);
+                watching = watch(&running, seen, &changed);
                 manager::ready(&match reloaded.needs_restart.as_slice() {
                     [] => serving.clone(),
                     keys => format!("{serving}; a restart is needed for {}", keys.join(", ")),
@@ -164,10 +167,10 @@ async fn attend(running: Running, signals: Signals) -> anyhow::Result<Ended> {
     Ok(ended)
 }
 
-fn watch(running: &Running, changed: &mpsc::Sender<()>) -> Option<crate::config::watch::Watch> {
+fn watch(running: &Running, seen: Contents, changed: &mpsc::Sender<()>) -> Option<Watch> {
     let changed = changed.clone();
     // A full channel means that a reload is about to happen anyway.
-    let watching = running.watch(move || {
+    let watching = running.watch(seen, move || {
         let _ = changed.try_send(());
     });
     watching

@@ -98,8 +98,7 @@ settings! {
         retries: usize = count(0..=MAX_RETRIES), default(1), at_reload;
         /// Requests that may be such a repetition, in percent of all; the first ten of an upstream are free.
         retry_budget: usize = count(0..=100), default(20), at_reload;
-        /// Requests that wait at once in a worker for a place, where every server has as many as max_connections says. More are
-        /// answered 503.
+        /// Requests that wait at once for a place, where every server has as many as max_connections says. More are answered 503.
         queue: usize = count(0..=1_000_000), default(100), at_reload;
         /// How long such a request waits; then it is answered 503.
         queue_timeout: Duration = duration(SHORTEST..=LONGEST), default(Duration::from_secs(1)), at_reload;

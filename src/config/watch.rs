@@ -49,14 +49,16 @@ pub enum WatchError {
     },
 }
 
-/// Calls `on_change` when the content of one of the `paths` has become another than it was at the last look, the
-/// first of which is now: once for a burst of changes, on a thread of its own. A file that is gone has not changed,
-/// it is expected back.
+/// Calls `on_change` when the content of one of the `paths` has become another than it was at the last look: once for a
+/// burst of changes, on a thread of its own. A file that is gone has not changed, it is expected back.
+///
+/// The first look is `seen`, from before the files were read; so a change that came while they were read, or while an earlier
+/// watch ended, is not lost. Files that are not in it are looked at now.
 ///
 /// # Errors
 ///
 /// The folder of a file cannot be watched, or the system has no watch or thread left to give.
-pub fn watch(paths: &[PathBuf], on_change: impl Fn() + Send + 'static) -> Result<Watch, WatchError> {
+pub fn watch(paths: &[PathBuf], seen: Contents, on_change: impl Fn() + Send + 'static) -> Result<Watch, WatchError> {
     let (tell_event, events) = mpsc::channel();
     let (stop, stopped) = mpsc::channel();
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
@@ -72,11 +74,17 @@ pub fn watch(paths: &[PathBuf], on_change: impl Fn() + Send + 'static) -> Result
         let watching = watcher.watch(&folder, RecursiveMode::NonRecursive);
         watching.map_err(|source| WatchError::Folder { folder, source })?;
     }
-    // The first look comes after the watches are set, so that nothing slips in between.
-    let contents = Contents::look(paths);
+    // This look comes after the watches are set, so that nothing slips in between.
+    let mut contents = seen.of(paths);
+    let changed_before = contents.have_changed();
     let thread = thread::Builder::new()
         .name("config-watch".to_owned())
-        .spawn(move || call_on_change(&events, &stopped, contents, on_change))
+        .spawn(move || {
+            if changed_before {
+                on_change();
+            }
+            call_on_change(&events, &stopped, contents, on_change);
+        })
         .map_err(|source| WatchError::Thread { source })?;
     Ok(Watch {
         watcher: Some(watcher),
@@ -127,15 +135,29 @@ fn call_on_change(events: &Receiver<()>, stopped: &Receiver<()>, mut contents: C
 }
 
 /// The content of each file when it could last be read.
-struct Contents {
+#[derive(Debug, Clone, Default)]
+pub struct Contents {
     files: Vec<(PathBuf, Option<Vec<u8>>)>,
 }
 
 impl Contents {
-    fn look(paths: &[PathBuf]) -> Self {
+    /// Those of `paths`, now.
+    #[must_use]
+    pub fn look(paths: &[PathBuf]) -> Self {
         Self {
             files: paths.iter().map(|path| (path.clone(), fs::read(path).ok())).collect(),
         }
+    }
+
+    /// Those of `paths`: as they were, or as they are now where they were not looked at.
+    fn of(self, paths: &[PathBuf]) -> Self {
+        let mut now = Self::look(paths);
+        for (path, content) in self.files {
+            if let Some(file) = now.files.iter_mut().find(|(other, _)| *other == path) {
+                file.1 = content;
+            }
+        }
+        now
     }
 
     /// Looks again, at every file.
@@ -187,7 +209,10 @@ mod tests {
 
     fn watch_into_channel(path: &Path) -> (Watch, Receiver<()>) {
         let (changed, changes) = mpsc::channel();
-        let watch = watch(&[path.to_owned()], move || changed.send(()).unwrap_or_default()).unwrap();
+        let watch = watch(&[path.to_owned()], Contents::default(), move || {
+            changed.send(()).unwrap_or_default()
+        })
+        .unwrap();
         (watch, changes)
     }
 
@@ -199,6 +224,17 @@ mod tests {
             fs::write(&path, content).unwrap();
             changes.recv_timeout(PATIENCE).unwrap();
         }
+    }
+
+    #[test]
+    fn a_change_since_the_first_look_is_reported_at_once() {
+        let (_folder, path) = folder_with("headpin.toml", "read");
+        let seen = Contents::look(std::slice::from_ref(&path));
+        // While that was put in force, nobody watched.
+        fs::write(&path, "written meanwhile").unwrap();
+        let (changed, changes) = mpsc::channel();
+        let _watch = watch(&[path], seen, move || changed.send(()).unwrap_or_default()).unwrap();
+        changes.recv_timeout(PATIENCE).expect("the change is reported");
     }
 
     #[test]
@@ -287,7 +323,7 @@ mod tests {
             drop(owned.lock().unwrap().take());
             changed.send(()).unwrap();
         };
-        *owner.lock().unwrap() = Some(watch(std::slice::from_ref(&path), on_change).unwrap());
+        *owner.lock().unwrap() = Some(watch(std::slice::from_ref(&path), Contents::default(), on_change).unwrap());
         fs::write(&path, "new").unwrap();
         changes.recv_timeout(PATIENCE).unwrap();
         assert_eq!(changes.recv_timeout(PATIENCE), Err(RecvTimeoutError::Disconnected));
@@ -295,7 +331,7 @@ mod tests {
 
     #[test]
     fn a_folder_that_is_not_there_is_told_by_name() {
-        let error = watch(&[PathBuf::from("no/such/headpin.toml")], || ()).unwrap_err();
+        let error = watch(&[PathBuf::from("no/such/headpin.toml")], Contents::default(), || ()).unwrap_err();
         assert_eq!(error.to_string(), "cannot watch the folder no/such");
     }
 

@@ -99,6 +99,9 @@ fn reroute(worker: &WorkerContext, settings: &Settings) {
             .with_route(|route| settings.routes.by_name(&route.name).cloned());
         if let Some(route) = route.filter(|route| route.upstream().is_some()) {
             tunnel.target.reroute(Arc::clone(&route));
+            if route.head_policy.unwrap_or_else(|| worker.slabs.policy()) == HeadPolicy::Copy {
+                tunnel.release();
+            }
         }
     });
 }

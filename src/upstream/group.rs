@@ -248,6 +248,8 @@ impl Upstream {
         if same || endpoints.is_empty() {
             return false;
         }
+        let is_draining = |server: &Arc<Server>| server.state.is_draining.load(Ordering::Relaxed);
+        let drained = old.servers.iter().filter(is_of_name).any(is_draining);
         let mut servers: Vec<Arc<Server>> = Vec::new();
         for server in &self.config.servers {
             if server.url != *url {
@@ -258,6 +260,8 @@ impl Upstream {
                 let known = old.servers.iter().find(|known| known.is_still(url, endpoint));
                 let state = known.map(|known| Arc::clone(&known.state));
                 let server = Server::new(&self.name, config, Some(endpoint.clone()), state, &self.freed);
+                // An operator drains the server, and not the addresses that it has at the moment.
+                server.state.set_draining(drained);
                 self.show(&server);
                 server.state.set_gone(false);
                 servers.push(Arc::new(server));
@@ -420,6 +424,9 @@ mod tests {
         assert_eq!(shown(), ["127.0.0.1:1", "192.0.2.2:2", "192.0.2.3:2"]);
         assert!(Arc::ptr_eq(&upstream.servers().servers[1].state, &staying));
         assert!(leaving.is_gone.load(Ordering::Relaxed));
+        upstream.set_draining("http://app.test:2", true);
+        assert!(upstream.resolved(&url, &addresses(&["192.0.2.4:2"])));
+        assert!(upstream.servers().servers[1].state.is_draining.load(Ordering::Relaxed));
         // Nobody has an answer: what was right before is better than nothing.
         assert!(!upstream.resolved(&url, &[]));
     }

@@ -243,7 +243,12 @@ impl ServerState {
 
     /// Seconds in its present state.
     pub fn since(&self) -> Duration {
-        Duration::from_millis(self.now().saturating_sub(self.changed.load(Ordering::Relaxed)))
+        // A server that was passed over takes its turn again from the end of that time on; nothing happens then.
+        let until = self.down_until.load(Ordering::Relaxed);
+        let now = self.now();
+        let changed = self.changed.load(Ordering::Relaxed);
+        let changed = if until <= now { changed.max(until) } else { changed };
+        Duration::from_millis(now.saturating_sub(changed))
     }
 
     /// Mean time from a request to the head of its response; zero before the first.

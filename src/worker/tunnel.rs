@@ -165,7 +165,7 @@ impl TunnelRecord {
     }
 
     /// Going to `copy`: lets go of the heads, unless its route pins them whatever else is said; returns how many there were.
-    pub(super) fn release(&self) -> usize {
+    pub fn release(&self) -> usize {
         if self.target.head_policy() == Some(HeadPolicy::Pin) {
             return 0;
         }

@@ -1,11 +1,11 @@
 //! The live page, in a real browser.
 
 use headpin::observe::labels::HeadPolicy;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::browser::{Browser, ENTER, RIGHT};
 use crate::support::serving::Serving;
-use crate::support::{Client, Origin, Proxy, proxy};
+use crate::support::{Client, Origin, Proxy, eventually, get, named, proxy};
 
 const SETTINGS: &str =
     "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n[slabs]\ntls_capacity = \"64KiB\"\n[log]\naccess = false";
@@ -32,6 +32,27 @@ async fn open(proxy: &Proxy) -> Browser {
     browser.open(&format!("http://{}/", proxy.admin)).await;
     browser.until(LIVE).await;
     browser
+}
+
+/// In the page: the first row of this server.
+fn row(server: &str) -> String {
+    format!("[...document.querySelectorAll('#upstreams tr')].find((row) => row.cells[0].innerText === {server:?})")
+}
+
+/// In the page: how this server is.
+fn state(server: &str) -> String {
+    format!("{}?.querySelector('.state-name').innerText", row(server))
+}
+
+/// What `/api/upstreams` says of the state of each server.
+async fn states(proxy: &Proxy) -> Vec<String> {
+    let (_, body) = proxy.admin("GET", "/api/upstreams", "").await;
+    let report: Value = serde_json::from_str(&body).unwrap();
+    let upstreams = report["upstreams"].as_array().unwrap().iter();
+    let servers = upstreams.flat_map(|upstream| upstream["servers"].as_array().unwrap());
+    servers
+        .map(|server| server["state"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 async fn assert_nothing_in_console(browser: &Browser) {
@@ -246,6 +267,9 @@ async fn a_lost_proxy_is_told_and_found_again() {
         "the last that is known stays"
     );
     browser
+        .until("document.querySelector('#upstreams td button').ariaDisabled === 'true'")
+        .await;
+    browser
         .until("getComputedStyle(document.querySelector('main')).filter === 'grayscale(1)'")
         .await;
     assert_eq!(
@@ -367,6 +391,177 @@ async fn light_and_dark_and_without_motion_as_the_viewer_prefers() {
     assert_nothing_in_console(&browser).await;
     drop(tunnels);
     proxy::all_gone(&proxy.metrics).await;
+    drop(browser);
+    proxy.stop().await;
+}
+
+#[tokio::test]
+async fn a_click_drains_a_server_and_a_second_one_brings_it_back() {
+    let (one, two) = (named("one").await, named("two").await);
+    let (first, second) = (format!("http://{}", one.address), format!("http://{}", two.address));
+    let proxy = Proxy::with_routes(&format!("[upstream]\nservers = [\"{first}\", \"{second}\"]\n"));
+    let mut client = proxy.connect().await;
+    let browser = open(&proxy).await;
+    for server in [&first, &second] {
+        browser.until(&format!("{} === 'up'", state(server))).await;
+    }
+    let title = browser.text("#upstreams .title").await;
+    assert_eq!(title, "defaultround_robin2 servers up");
+    get(&mut client, "a", "/").await;
+    get(&mut client, "a", "/").await;
+    for server in [&first, &second] {
+        let counted = format!("{}.cells[3].innerText === '1'", row(server));
+        browser.until(&counted).await;
+        browser
+            .until(&format!("{}.cells[7].innerText.endsWith(' ms')", row(server)))
+            .await;
+    }
+
+    browser.click("#upstreams td button").await;
+    browser.until(&format!("{} === 'draining'", state(&first))).await;
+    assert_eq!(states(&proxy).await, ["draining", "up"]);
+    for _ in 0..3 {
+        assert_eq!(get(&mut client, "a", "/").await.1, "two");
+    }
+    assert_eq!(
+        browser.text("#drain-told").await,
+        format!("{first} gets no new requests")
+    );
+    assert_eq!(browser.text("#upstreams td button").await, "Bring back");
+    // The focus has stayed on the button, so the keyboard takes it back.
+    browser
+        .until("document.querySelector('#upstreams td button').ariaDisabled === 'false'")
+        .await;
+    browser.press([' ']).await;
+    browser.until(&format!("{} === 'up'", state(&first))).await;
+    assert_eq!(states(&proxy).await, ["up", "up"]);
+    assert_eq!(browser.text("#drain-told").await, format!("{first} is back in turn"));
+    assert_nothing_in_console(&browser).await;
+
+    browser.devtools("Network.enable", json!({})).await;
+    browser
+        .devtools("Network.setBlockedURLs", json!({ "urls": ["*/api/upstreams"] }))
+        .await;
+    browser.press([' ']).await;
+    browser
+        .until(
+            "document.querySelector('#drain-told.is-error')?.innerText === 'Not changed: the proxy cannot be reached'",
+        )
+        .await;
+    assert_eq!(states(&proxy).await, ["up", "up"]);
+    drop((client, browser));
+    proxy.stop().await;
+}
+
+#[tokio::test]
+async fn a_killed_server_is_down_and_its_words_are_text() {
+    let (one, two) = (named("one").await, named("two").await);
+    let killed = format!("http://{}", two.address);
+    let hostile = "unix:/run/<img src=x onerror=document.title=1>.sock";
+    let proxy = Proxy::with_routes(&format!(
+        "[[routes]]\npath = \"/other\"\nupstream = \"other\"\n[[routes]]\nupstream = \"default\"\n\
+         [upstream]\nservers = [\"http://{}\", \"{killed}\"]\n[upstreams.other]\nservers = [\"{hostile}\"]\n",
+        one.address
+    ));
+    let browser = open(&proxy).await;
+    browser.until(&format!("{} === 'up'", state(&killed))).await;
+    browser.until(&format!("{} === 'up'", state(hostile))).await;
+    assert_eq!(
+        browser
+            .run("return document.querySelectorAll('#upstreams img').length")
+            .await,
+        0
+    );
+    assert_eq!(
+        browser.text("#upstreams-told").await,
+        "2 upstreams, 3 servers up",
+        "all that there is, in words"
+    );
+
+    let address = two.address;
+    drop(two);
+    eventually("the listener is closed", || {
+        std::net::TcpStream::connect(address).is_err()
+    })
+    .await;
+    let mut client = proxy.connect().await;
+    for _ in 0..2 {
+        assert_eq!(get(&mut client, "a", "/").await, (200, "one".to_owned()));
+    }
+    browser.until(&format!("{} === 'down'", state(&killed))).await;
+    let why = browser
+        .run(&format!("return {}.querySelector('small').innerText", row(&killed)))
+        .await;
+    let refused = "it cannot be connected to: Connection refused";
+    assert!(why.as_str().unwrap().starts_with(refused), "{why}");
+    let failed = browser
+        .run(&format!("return {}.cells[8].innerText", row(&killed)))
+        .await;
+    assert!(failed.as_str().unwrap().ends_with(" s ago"), "{failed}");
+    assert!(
+        browser
+            .text("#upstreams .title")
+            .await
+            .ends_with("2 servers: 1 up, 1 down")
+    );
+    assert_nothing_in_console(&browser).await;
+    drop((client, browser));
+    proxy.stop().await;
+}
+
+#[tokio::test]
+async fn of_very_many_servers_only_those_that_are_not_up_are_shown_until_they_are_asked_for() {
+    use std::fmt::Write as _;
+
+    let mut text = String::new();
+    for upstream in 0..10 {
+        write!(text, "[[routes]]\npath = \"/{upstream}\"\nupstream = \"u{upstream}\"\n").unwrap();
+    }
+    for upstream in 0..10 {
+        let servers: Vec<String> = (1..=10)
+            .map(|port| format!("http://192.0.2.{upstream}:{port}"))
+            .collect();
+        write!(text, "[upstreams.u{upstream}]\nservers = {servers:?}\n").unwrap();
+    }
+    let proxy = Proxy::with_routes(&text);
+    let browser = open(&proxy).await;
+    browser
+        .until("document.querySelector('#upstreams-told').innerText === '10 upstreams, 100 servers up'")
+        .await;
+    const ROWS: &str = "document.querySelectorAll('#upstreams tbody tr:not(.title)').length";
+    assert_eq!(browser.run(&format!("return {ROWS}")).await, 0);
+    let drained = "http://192.0.2.3:7";
+    let body = json!({ "upstream": "u3", "server": drained, "drain": true }).to_string();
+    proxy.admin("PUT", "/api/upstreams", &body).await;
+    browser
+        .until(&format!("{ROWS} === 1 && {} === 'draining'", state(drained)))
+        .await;
+
+    browser.tab_to("#upstreams .fold").await;
+    browser.press([' ']).await;
+    browser.until(&format!("{ROWS} === 11")).await;
+    // Its row goes from the fold when it is up again; the focus does not get lost.
+    browser
+        .tab_to(&format!("[aria-label=\"Bring back {drained} of u3\"]"))
+        .await;
+    browser.press([ENTER]).await;
+    browser.until(&format!("{ROWS} === 10")).await;
+    assert_eq!(browser.run("return document.activeElement.innerText").await, "u3");
+
+    // The addresses of one name share a button.
+    let shared = "return import('/page/upstreams.js').then(({ show }) => {
+        const at = (server, address) => ({ server, address, state: 'up', why: null, since: 0, requests: 0, failures: 0,
+            in_flight: 0, tunnels: 0, latency_seconds: 0, last_failure: null, failed: null });
+        const servers = [at('http://a', '192.0.2.1:80'), at('http://a', '192.0.2.2:80'), at('http://b', '192.0.2.3:80')];
+        show({ now: 0, upstreams: new Map([['u', { name: 'u', balance: 'random', servers }]]) });
+        return [...document.querySelectorAll('#upstreams tbody tr:not(.title)')].map((row) => {
+            const [server, button] = [row.cells[0], row.cells[row.cells.length - 1]];
+            return [server.hidden, server.rowSpan, button.hidden, button.rowSpan];
+        });
+    })";
+    let cells = json!([[false, 2, false, 2], [true, 1, true, 1], [false, 1, false, 1]]);
+    assert_eq!(browser.run(shared).await, cells);
+    assert_nothing_in_console(&browser).await;
     drop(browser);
     proxy.stop().await;
 }

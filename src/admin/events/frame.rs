@@ -24,7 +24,7 @@ const RETRY_MS: u32 = 1000;
 /// What each frame has in full.
 #[derive(Debug, Serialize)]
 pub(super) struct Figures {
-    unix_seconds: f64,
+    pub(super) unix_seconds: f64,
     version: &'static str,
     phase: &'static str,
     head_policy: HeadPolicy,
@@ -62,8 +62,8 @@ impl Figures {
         }
     }
 
-    /// The event with `changes`.
-    pub(super) fn frame(&self, picture: &Picture, changes: &Changes) -> Bytes {
+    /// The event with `changes`, and with those of upstreams.
+    pub(super) fn frame(&self, picture: &Picture, changes: &Changes, upstreams: &Value) -> Bytes {
         let Picture { slabs, connections, .. } = picture;
         let set = changes.connections.iter().filter_map(|id| connections.get(id));
         let set: Vec<Value> = set.map(|each| self.row(each)).collect();
@@ -76,6 +76,7 @@ impl Figures {
             "figures": self,
             "slabs": { "set": slabs, "gone": changes.slabs_gone },
             "connections": { "set": set, "moved": moved, "gone": changes.connections_gone },
+            "upstreams": upstreams,
         });
         Bytes::from(format!("event: picture\nretry: {RETRY_MS}\ndata: {text}\n\n"))
     }

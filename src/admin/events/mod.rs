@@ -2,17 +2,19 @@
 //!
 //! ```text
 //! workers ──census, once a second──► Picture ──one frame──► viewer's queue ──► connection
-//!                                    (what was sent)   └──► viewer's queue ──► connection
+//! upstreams ──reports──────────────► Servers            └──► viewer's queue ──► connection
+//!                                    (what was sent)
 //! ```
 //!
 //! One producer serves all viewers, and asks workers only while there is one. Each second it sends one `picture` event:
-//! the figures in full, slabs and connections as difference to the last; to whoever has just come, all of them. The
+//! the figures in full, slabs, connections and upstreams as difference to the last; to whoever has just come, all of them. The
 //! frame is made once and shared. A viewer that does not keep up for [`FRAMES_BEHIND`] frames is dropped, and gets the
 //! whole picture when it comes again.
 
 mod frame;
 mod picture;
 mod produce;
+mod servers;
 
 use std::convert::Infallible;
 use std::sync::Arc;

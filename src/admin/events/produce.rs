@@ -10,7 +10,8 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::Viewer;
 use super::frame::Figures;
 use super::picture::Picture;
-use crate::admin::AdminState;
+use super::servers::Servers;
+use crate::admin::{AdminState, upstreams};
 use crate::control::NoWorkers;
 
 /// From one look to the next, at least.
@@ -28,6 +29,7 @@ pub(in crate::admin) async fn produce(mut coming: mpsc::Receiver<Viewer>, state:
 /// From the first viewer's coming to the last one's going; between, nothing is kept and nobody is asked.
 async fn watch(first: Viewer, coming: &mut mpsc::Receiver<Viewer>, state: &AdminState) -> Result<(), NoWorkers> {
     let mut picture = Picture::default();
+    let mut servers = Servers::default();
     let mut viewers = Vec::new();
     let mut fresh = vec![first];
     let mut ticks = interval(PERIOD);
@@ -43,11 +45,12 @@ async fn watch(first: Viewer, coming: &mut mpsc::Receiver<Viewer>, state: &Admin
         }
         let changes = picture.look(state.workers.census(true).await?);
         let figures = Figures::gather(state, &picture).await;
+        let served = servers.look(upstreams::reports(state), figures.unix_seconds);
         if !viewers.is_empty() {
-            send(&mut viewers, &figures.frame(&picture, &changes));
+            send(&mut viewers, &figures.frame(&picture, &changes, &served));
         }
         if !fresh.is_empty() {
-            send(&mut fresh, &figures.frame(&picture, &picture.whole()));
+            send(&mut fresh, &figures.frame(&picture, &picture.whole(), &servers.whole()));
             viewers.append(&mut fresh);
         }
     }

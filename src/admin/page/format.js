@@ -33,5 +33,13 @@ export function duration(seconds) {
   return `${Math.floor(s / 86400)} d ${Math.floor((s % 86400) / 3600)} h`;
 }
 
+/** Seconds as `0.42 ms`, `12 ms`, `1.5 s`; a dash before the first. */
+export function latency(seconds) {
+  if (!seconds) return "–";
+  if (seconds >= 0.9995) return `${seconds.toFixed(1)} s`;
+  const ms = seconds * 1000;
+  return `${ms.toFixed(ms < 1 ? 2 : ms < 10 ? 1 : 0)} ms`;
+}
+
 /** The time of day of a Unix time in seconds, in the viewer's zone. */
 export const clock = (unixSeconds) => new Date(unixSeconds * 1000).toLocaleTimeString("en-GB");

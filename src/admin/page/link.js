@@ -1,6 +1,6 @@
-// The event stream: followed for ever, and honest about when it is not there.
+// The way to the proxy. The event stream is followed for ever, and honest about when it is not there.
 //
-// Read with fetch rather than EventSource, which hides why it was refused and does not notice a peer that has gone
+// It is read with fetch rather than EventSource, which hides why it was refused and does not notice a peer that has gone
 // silent.
 
 /** The proxy sends a frame a second, whatever happens. */
@@ -34,6 +34,16 @@ export async function follow(url, { onFrame, onLost }) {
     }
     await new Promise((resolve) => setTimeout(resolve, PAUSES_MS[Math.min(failures, PAUSES_MS.length - 1)]));
   }
+}
+
+/** Asks for a change; returns what the proxy answers, or throws what it says against it. */
+export async function put(url, body) {
+  const headers = { "content-type": "application/json" };
+  const response = await fetch(url, { method: "PUT", headers, body: JSON.stringify(body) }).catch(() => {
+    throw new Error("the proxy cannot be reached");
+  });
+  if (!response.ok) throw new Error(await reason(response));
+  return response.json();
 }
 
 /** What the admin server says in an error. */

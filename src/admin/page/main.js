@@ -11,8 +11,9 @@ import { Model } from "./model.js";
 import * as policy from "./policy.js";
 import { current } from "./route.js";
 import * as table from "./table.js";
+import * as upstreams from "./upstreams.js";
 
-const VIEWS = [figures, map, detail, chart, table];
+const VIEWS = [figures, map, detail, chart, upstreams, table];
 const PHASES = { running: "Live", draining: "Live; the proxy is draining", ending: "The proxy is ending" };
 
 const model = new Model();
@@ -50,6 +51,8 @@ function onLost(why) {
   say(byId("link"), "No connection");
   say(byId("lost-what"), `No news from the proxy since ${clock(lostSince)}: ${why}. Trying again by itself.`);
   policy.show(null);
+  // Buttons are of no use now.
+  drawSoon();
   tellHowLong();
 }
 

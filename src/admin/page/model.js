@@ -1,4 +1,4 @@
-// What the proxy has told: figures, slabs, connections, and memory over the last minutes.
+// What the proxy has told: figures, slabs, connections, upstreams, and memory over the last minutes.
 
 /** What the chart shows, in seconds. */
 export const HISTORY_SECONDS = 300;
@@ -7,6 +7,8 @@ export class Model {
   figures = null;
   slabs = new Map();
   connections = new Map();
+  /** By name. */
+  upstreams = new Map();
   /** From a slab to the connections whose heads are in it. */
   holders = new Map();
   /** `{ at, parts }`, the oldest first. */
@@ -17,11 +19,12 @@ export class Model {
     return this.figures?.unix_seconds ?? 0;
   }
 
-  apply({ whole, figures, slabs, connections }) {
+  apply({ whole, figures, slabs, connections, upstreams }) {
     if (whole) {
       this.slabs.clear();
       this.connections.clear();
       this.holders.clear();
+      this.upstreams.clear();
     }
     this.figures = figures;
     for (const slab of slabs.set) this.slabs.set(slab.id, slab);
@@ -32,6 +35,9 @@ export class Model {
       this.#add(connection(row));
     }
     for (const [id, ...traffic] of connections.moved) moved(this.connections.get(id), traffic);
+    for (const upstream of upstreams.set) this.upstreams.set(upstream.name, upstream);
+    for (const name of upstreams.gone) this.upstreams.delete(name);
+    for (const [name, ...servers] of upstreams.moved) served(this.upstreams.get(name), servers);
     this.#remember(figures);
   }
 
@@ -86,4 +92,10 @@ function connection([id, worker, peer, phase, since, path, active, up, upFrames,
 
 function moved(connection, [active, up, upFrames, down, downFrames]) {
   if (connection) Object.assign(connection, { active, up, upFrames, down, downFrames });
+}
+
+/** The counters come in the order of the servers. */
+function served(upstream, counters) {
+  counters.forEach(([requests, failures, in_flight, tunnels, latency_seconds], i) =>
+    Object.assign(upstream.servers[i], { requests, failures, in_flight, tunnels, latency_seconds }));
 }

@@ -2,7 +2,7 @@
 
 import { byId, mark, say } from "./dom.js";
 import { several } from "./format.js";
-import { reason } from "./link.js";
+import { put } from "./link.js";
 
 /** How long the stream may take to confirm what the proxy has answered. */
 const CONFIRM_MS = 5000;
@@ -33,17 +33,11 @@ async function flip() {
   show(inForce);
   tell(`Changing to ${wanted}`);
   try {
-    const response = await fetch("api/head_policy", {
-      method: "PUT",
-      headers: { "content-type": "application/json" },
-      body: JSON.stringify({ head_policy: wanted }),
-    });
-    if (!response.ok) throw new Error(await reason(response));
-    const { head_policy: policy, released_heads: released } = await response.json();
+    const { head_policy: policy, released_heads: released } = await put("api/head_policy", { head_policy: wanted });
     tell(policy === "copy" ? `${several(released, "head")} let go` : "Heads of new tunnels are held");
     setTimeout(() => release(policy), CONFIRM_MS);
   } catch (error) {
-    tell(`Not changed: ${error instanceof TypeError ? "the proxy cannot be reached" : error.message}`, true);
+    tell(`Not changed: ${error.message}`, true);
     release(wanted);
   }
 }

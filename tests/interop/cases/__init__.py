@@ -1,6 +1,6 @@
 """The cases, one file for each kind of program or question."""
 
-from cases import bad_input, commands, curl, drain, heads, openssl, reload, websocket
+from cases import bad_input, commands, curl, dns, drain, heads, openssl, reload, routes, socketio, upstreams, websocket
 
 
 def all_groups(proxy_class):
@@ -11,5 +11,5 @@ def all_groups(proxy_class):
         if proxy_class.is_headpin:
             yield from drain.groups(policy)
     if proxy_class.is_headpin:
-        yield from reload.groups()
-        yield from commands.groups()
+        for cases in (reload, routes, upstreams, socketio, dns, commands):
+            yield from cases.groups()

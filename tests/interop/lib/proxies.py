@@ -58,10 +58,12 @@ class Headpin:
         new.write_text(self.config())
         new.rename(self.path)
 
+    def argv(self):
+        return [self.world.headpin, "serve", "--config", self.path]
+
     async def start(self):
         self.write_config()
-        argv = [self.world.headpin, "serve", "--config", self.path]
-        self.process = await self.world.processes.start(self.path.stem, argv)
+        self.process = await self.world.processes.start(self.path.stem, self.argv())
         async with asyncio.timeout(START_SECONDS):
             self.port = await self.process.line(lambda line: listening(line, "proxy"))
             self.admin_port = await self.process.line(lambda line: listening(line, "admin"))

@@ -96,12 +96,20 @@ class World:
         name = f"{language}-{role}"
         peer = self.peers.get(name)
         if peer is None or peer.gone is not None:
-            script = self.here / f"{role}s" / f"{language}.{'py' if language == 'python' else 'js'}"
-            env = {"NODE_PATH": str(self.node_modules), "INTEROP_FILE": str(self.big_file)}
-            argv = [*self.programs[language], script, self.pki.ca]
-            async with asyncio.timeout(CASE_SECONDS):
-                peer = self.peers[name] = await Peer.start(self.processes, name, argv, env)
+            peer = self.peers[name] = await self.start_peer(role, language, name)
         return peer
+
+    async def start_peer(self, role, language, name, **env):
+        """A peer of its own, with these variables in its environment."""
+        script = self.here / f"{role}s" / f"{language}.{'py' if language == 'python' else 'js'}"
+        return await self.start_script(script, name, [self.pki.ca], **env)
+
+    async def start_script(self, script, name, arguments=(), **env):
+        """A peer of its own that runs this script."""
+        program = self.programs["python" if script.suffix == ".py" else "node"]
+        env = {"NODE_PATH": str(self.node_modules), "INTEROP_FILE": str(self.big_file), **env}
+        async with asyncio.timeout(CASE_SECONDS):
+            return await Peer.start(self.processes, name, [*program, script, *arguments], env)
 
     @property
     def big_file(self):

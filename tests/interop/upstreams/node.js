@@ -46,5 +46,7 @@ websockets.on('connection', (ws, request) => {
   });
 });
 
+// A port, an address and a Unix socket may be asked for; else the kernel chooses a port of 127.0.0.1.
+const { INTEROP_SOCKET: path, INTEROP_PORT: port = 0, INTEROP_ADDRESS: host = '127.0.0.1' } = process.env;
 obey({}, sessions);
-server.listen(0, '127.0.0.1', () => say({ event: 'ready', port: server.address().port }));
+server.listen(path ? { path } : { port, host }, () => say({ event: 'ready', port: server.address().port }));

@@ -22,10 +22,11 @@ const routes = {
     response.end('hello\n');
   },
 
-  // What this upstream saw of the request.
+  // Which upstream this is, and what it saw of the request.
   '/inspect': (request, response) => {
     const { method, url, httpVersion, rawHeaders } = request;
-    request.resume().on('end', () => json(response, { method, url, httpVersion, rawHeaders }));
+    const server = process.env.INTEROP_NAME;
+    request.resume().on('end', () => json(response, { server, method, url, httpVersion, rawHeaders }));
   },
 
   // A big file, with its length or in chunks.
