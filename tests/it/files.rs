@@ -96,3 +96,24 @@ fn what_is_missing_is_told_with_what_to_do() {
     let (code, told) = ran(headpin(&["check", "--quiet", "--config", empty.to_str().unwrap()]));
     assert_eq!(code, Some(0), "{told}");
 }
+
+#[test]
+fn every_pem_file_that_cannot_be_used_is_told_with_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(certs(folder.path(), &[]).0, Some(0));
+    fs::write(folder.path().join("empty.pem"), "no certificate\n").unwrap();
+    let config = folder.path().join("headpin.toml");
+    let text = "tls.certificates = [{ cert = \"empty.pem\", key = \"certs/localhost-key.pem\" }]\n\
+                [upstream]\nservers = [\"https://127.0.0.1:1\"]\nca = \"empty.pem\"\n\
+                client_cert = \"certs/localhost.pem\"\nclient_key = \"certs/ca-key.pem\"\n";
+    fs::write(&config, text).unwrap();
+    let (code, told) = ran(headpin(&["check", "--config", config.to_str().unwrap()]));
+    assert_eq!(code, Some(64), "{told}");
+    for expected in [
+        ":1: tls.certificates[0].cert = \"empty.pem\": accepted are PEM files that can be used",
+        ":4: upstream.ca = \"empty.pem\": accepted are PEM files that can be used",
+        ":5: upstream.client_cert = \"certs/localhost.pem\": accepted are PEM files that can be used",
+    ] {
+        assert!(told.contains(expected), "{expected}: {told}");
+    }
+}

@@ -308,3 +308,20 @@ async fn series_and_their_labels_come_from_the_config_only() {
     drop(client);
     proxy.stop().await;
 }
+
+#[tokio::test]
+async fn a_reload_from_pin_to_copy_lets_go_of_the_heads_of_open_tunnels() {
+    let one = named("one").await;
+    let route =
+        |policy: &str| format!("[[routes]]\nhead_policy = \"{policy}\"\nupstream = \"one\"\n") + &upstream("one", &one);
+    let proxy = Proxy::with_routes(&route("pin"));
+    let held = || proxy.metrics.heads_held[SlabClass::Tls].get();
+    let mut tunnel = proxy.tunnel("/").await;
+    eventually("the head is held", || held() == 1).await;
+    proxy.reload_routes(&route("copy")).await;
+    eventually("the head is let go", || held() == 0).await;
+    tunnel.send(&crate::support::client::frame(0x82, b"still there")).await;
+    assert_eq!(proxy.metrics.tunnels_open.get(), 1);
+    drop(tunnel);
+    proxy.stop().await;
+}
