@@ -1,5 +1,7 @@
 //! Why a request could not be served, and the one place where that becomes a status code.
 
+use std::time::Duration;
+
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE};
 use http::{HeaderValue, Method, Response, StatusCode};
 use tower::BoxError;
@@ -9,8 +11,9 @@ use super::body::{self, Body};
 use super::framing::BadFraming;
 use super::handshake::{BadRequest, BadResponse};
 use super::target::BadTarget;
+use crate::config::HumanDuration;
 use crate::observe::labels::{UpgradeResult, UpstreamFailure};
-use crate::route::{AmbiguousPrefix, NoRoute};
+use crate::route::{AmbiguousPrefix, NoRoute, Route};
 use crate::upstream::DialError;
 
 /// Seconds after which a client may try again when there were too many requests.
@@ -45,14 +48,20 @@ pub(crate) enum ProxyError {
     #[error("pages of this origin may not open WebSockets here")]
     Origin,
     /// The client's fault.
-    #[error("the request body is larger than this route's max_body")]
-    BodyTooLarge,
+    #[error("the request body is larger than {most} bytes, which is max_body of its route")]
+    BodyTooLarge {
+        /// In bytes.
+        most: u64,
+    },
     /// Every server is as busy as it may be.
     #[error("{0}")]
     Full(DialError),
     /// The client's fault: its body paused for longer than `http.body_timeout`.
-    #[error("the request body stalled")]
-    BodyTimeout,
+    #[error("the request body stalled: nothing of it came for {}, which is body_timeout", HumanDuration(*.limit))]
+    BodyTimeout {
+        /// The longest pause.
+        limit: Duration,
+    },
     /// The client's fault, usually that it went away: its body broke off.
     #[error("the request body broke off")]
     BodyBroken,
@@ -80,8 +89,11 @@ pub(crate) enum ProxyError {
     #[error("the upstream answered 101 to a request that asks for no upgrade")]
     UnaskedSwitch,
     /// The upstream's fault: no answer within `response_timeout`.
-    #[error("the upstream did not answer in time")]
-    ResponseTimeout,
+    #[error("the upstream did not answer within {}, which is response_timeout", HumanDuration(*.limit))]
+    ResponseTimeout {
+        /// The longest silence.
+        limit: Duration,
+    },
     /// The upstream's fault: its 101 proves nothing.
     #[error("the upstream's 101 is refused")]
     BadSwitch(#[from] BadResponse),
@@ -107,7 +119,7 @@ impl ProxyError {
             Self::NoRoute(NoRoute::Path) => StatusCode::NOT_FOUND,
             Self::NoRoute(NoRoute::Host) => StatusCode::MISDIRECTED_REQUEST,
             Self::Origin => StatusCode::FORBIDDEN,
-            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Full(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::BadUpgrade(_)
             | Self::BadTarget(_)
@@ -116,8 +128,8 @@ impl ProxyError {
             | Self::NoRoute(NoRoute::Ambiguous | NoRoute::AboveRoot)
             | Self::BodyBroken => StatusCode::BAD_REQUEST,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::Unreachable { timed_out: true, .. } | Self::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::BodyTimeout { .. } => StatusCode::REQUEST_TIMEOUT,
+            Self::Unreachable { timed_out: true, .. } | Self::ResponseTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::Unreachable { .. }
             | Self::Upstream(_)
             | Self::LargeHead(_)
@@ -130,7 +142,7 @@ impl ProxyError {
     /// What an upgrade that failed so is counted as.
     pub(crate) fn upgrade_result(&self) -> UpgradeResult {
         match self {
-            Self::Unreachable { timed_out: true, .. } | Self::ResponseTimeout => UpgradeResult::Timeout,
+            Self::Unreachable { timed_out: true, .. } | Self::ResponseTimeout { .. } => UpgradeResult::Timeout,
             Self::Upstream(cause) if cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse) => {
                 UpgradeResult::BadResponse
             }
@@ -148,7 +160,7 @@ impl ProxyError {
             | Self::BadSwitch(_)
             | Self::UnaskedSwitch
             | Self::BadResponseFraming(_) => Some(UpstreamFailure::Protocol),
-            Self::ResponseTimeout => Some(UpstreamFailure::ResponseTimeout),
+            Self::ResponseTimeout { .. } => Some(UpstreamFailure::ResponseTimeout),
             _ => None,
         }
     }
@@ -164,7 +176,7 @@ impl ProxyError {
 
     /// Whether nothing came of an answer, because the connection ended or the server was silent.
     pub(crate) fn is_unanswered(&self) -> bool {
-        matches!(self, Self::ResponseTimeout) || self.is_broken_off()
+        matches!(self, Self::ResponseTimeout { .. }) || self.is_broken_off()
     }
 
     /// There is nobody to ask.
@@ -172,8 +184,8 @@ impl ProxyError {
         DialError::NoServer.into()
     }
 
-    /// Finds out what made an exchange with a server fail.
-    pub(crate) fn of_exchange(error: hyper::Error) -> Self {
+    /// Finds out what made an exchange with a server fail, for a request of `route`.
+    pub(crate) fn of_exchange(error: hyper::Error, route: &Route) -> Self {
         if error.is_parse_too_large() {
             return Self::LargeHead(error.into());
         }
@@ -184,10 +196,14 @@ impl ProxyError {
         let mut cause = std::error::Error::source(&error);
         while let Some(this) = cause {
             if this.is::<tower_http::timeout::TimeoutError>() {
-                return Self::BodyTimeout;
+                return Self::BodyTimeout {
+                    limit: route.body_timeout,
+                };
             }
             if this.is::<http_body_util::LengthLimitError>() {
-                return Self::BodyTooLarge;
+                return Self::BodyTooLarge {
+                    most: route.max_body.unwrap_or(u64::MAX),
+                };
             }
             cause = this.source();
         }

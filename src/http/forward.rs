@@ -1,6 +1,7 @@
 //! Plain requests: to the upstream and back, bodies streamed both ways.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
@@ -166,19 +167,19 @@ impl Message<'_> {
         let request = self.attempt(server);
         if self.body.is_empty() {
             return match timeout(limit, sender.try_send_request(request)).await {
-                Ok(answered) => answered.map_err(Failed::of),
-                Err(_) => Err(Failed::silent()),
+                Ok(answered) => answered.map_err(|error| Failed::of(NotSent::of(error), self.route)),
+                Err(_) => Err(Failed::silent(limit)),
             };
         }
         // A long body is not silence.
         let sending = tower::service_fn(|request: Request<_>| {
             let sent = sender.try_send_request(request.map(body::boxed));
-            async { sent.await.map_err(|error| BoxError::from(Sent(Failed::of(error)))) }
+            async { sent.await.map_err(|error| BoxError::from(NotSent::of(error))) }
         });
         let answered = ResponseTimeoutLayer::new(limit).layer(sending).oneshot(request).await;
-        answered.map_err(|error| match error.downcast::<Sent>() {
-            Ok(sent) => sent.0,
-            Err(error) if error.is::<NoResponse>() => Failed::silent(),
+        answered.map_err(|error| match error.downcast::<NotSent>() {
+            Ok(failed) => Failed::of(*failed, self.route),
+            Err(error) if error.is::<NoResponse>() => Failed::silent(limit),
             Err(error) => Failed {
                 error: ProxyError::Upstream(error),
                 is_unsent: false,
@@ -201,29 +202,35 @@ impl Message<'_> {
     }
 }
 
-/// Carries a failure through the layer that watches for silence.
+/// What hyper says of an attempt that failed.
 #[derive(Debug, thiserror::Error)]
-#[error("{}", .0.error)]
-struct Sent(Failed);
+#[error("{error}")]
+struct NotSent {
+    error: hyper::Error,
+    is_unsent: bool,
+}
 
-impl std::fmt::Debug for Failed {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.error.fmt(f)
+impl NotSent {
+    fn of(mut error: TrySendError<Request<Body>>) -> Self {
+        let is_unsent = error.take_message().is_some();
+        Self {
+            error: error.into_error(),
+            is_unsent,
+        }
     }
 }
 
 impl Failed {
-    fn of(mut error: TrySendError<Request<Body>>) -> Self {
-        let is_unsent = error.take_message().is_some();
+    fn of(failed: NotSent, route: &Route) -> Self {
         Self {
-            error: ProxyError::of_exchange(error.into_error()),
-            is_unsent,
+            error: ProxyError::of_exchange(failed.error, route),
+            is_unsent: failed.is_unsent,
         }
     }
 
-    fn silent() -> Self {
+    fn silent(limit: Duration) -> Self {
         Self {
-            error: ProxyError::ResponseTimeout,
+            error: ProxyError::ResponseTimeout { limit },
             is_unsent: false,
         }
     }
@@ -253,7 +260,7 @@ pub(crate) fn prepare<B: HttpBody>(request: &mut Request<B>, origin: Origin, rou
     if let Some(most) = route.max_body
         && length(request).is_some_and(|length| length > most)
     {
-        return Err(ProxyError::BodyTooLarge);
+        return Err(ProxyError::BodyTooLarge { most });
     }
     headers::prepare_request(request.headers_mut(), origin, route.forwarded);
     headers::change(request.headers_mut(), route.request_headers.as_ref());

@@ -312,7 +312,10 @@ mod tests {
     #[tokio::test]
     async fn an_error_becomes_its_status() {
         let shared = shared(1);
-        let service = tower::service_fn(|_: Request<()>| async { Err(BoxError::from(ProxyError::ResponseTimeout)) });
+        let service = tower::service_fn(|_: Request<()>| async {
+            let limit = std::time::Duration::from_secs(1);
+            Err(BoxError::from(ProxyError::ResponseTimeout { limit }))
+        });
         assert_eq!(status_of(&shared, service).await, StatusCode::GATEWAY_TIMEOUT);
     }
 }

@@ -210,7 +210,9 @@ async fn ask(
         send(worker, record, upstream, TokioIo::new(io), request),
     )
     .await;
-    let answered = answered.map_err(|_| ProxyError::ResponseTimeout)?;
+    let answered = answered.map_err(|_| ProxyError::ResponseTimeout {
+        limit: route.response_timeout,
+    })?;
     let (response, switched) = answered.map_err(|error| ProxyError::Upstream(error.into()))?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         framing::is_chunked(response.headers()).map_err(ProxyError::BadResponseFraming)?;

@@ -199,7 +199,7 @@ async fn a_body_larger_than_the_route_allows_is_answered_413() {
         assert_eq!(status, expected, "{framing:?}");
         match expected {
             200 => assert_eq!(seen.recv().await.unwrap().body, b"12345678"),
-            _ => assert!(body.contains("max_body"), "{body}"),
+            _ => assert!(body.contains("larger than 8 bytes, which is max_body"), "{body}"),
         }
     }
     proxy.stop().await;
