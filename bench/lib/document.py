@@ -62,7 +62,7 @@ def main_table(results):
     ]
     met = [line.met for line in targets.lines(results)]
     count = f"{met.count(True)} of {len(met)} targets are met."
-    return table(["work", "unit", "headpin", "best peer of the run", "ratio", "to reach", ""], body, (2, 4)) + f"\n\n{count}"
+    return table(["work", "unit", "headpin", "peer", "ratio", "to reach", ""], body, (2, 4)) + f"\n\n{count}"
 
 
 def short(results):
@@ -71,7 +71,7 @@ def short(results):
     where = results["machine"]
     peers = ", ".join(f"{name} {one['version']}" for name, one in results["contenders"].items() if name != targets.US)
     return (
-        table(["work", "unit", "headpin", "best peer", "ratio"], body, (2, 4))
+        table(["work", "unit", "headpin", "peer", "ratio"], body, (2, 4))
         + f"\n\nMedians of {results['settings']['rounds']} rounds on one machine with {where['cores']} cores, beside {peers}. "
         + "[docs/performance.md](docs/performance.md) has every figure, how it was measured, and what is not reached yet."
     )

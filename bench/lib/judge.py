@@ -30,14 +30,19 @@ def ratio(ours, theirs):
     return {"median": ours["median"] / theirs["median"], "least": min(pairs), "most": max(pairs)}
 
 
+def measure_of(of_row, peers, row):
+    """Whom the row's target is about: the peer that it names, or the best one."""
+    return best_peer(of_row, [name for name in peers if row.against in ("", name)], row)
+
+
 def verdict(row, of_row, us, peers):
     """What the table says of a row."""
-    best = best_peer(of_row, peers, row)
+    peer = measure_of(of_row, peers, row)
     ours = of_row[us]
-    against = ratio(ours, of_row[best]) if best else None
+    against = ratio(ours, of_row[peer]) if peer else None
     met = None
     if row.limit is not None:
         met = ours["median"] * row.scale <= row.limit
     elif row.most is not None and against:
         met = against["median"] <= row.most
-    return {"best_peer": best, "ratio": against, "met": met}
+    return {"peer": peer, "ratio": against, "met": met}

@@ -9,7 +9,8 @@ MIB = 1 << 20
 class Row:
     """One kind of work, done by every proxy.
 
-    `most` is the highest ratio to the best peer that meets the target, `limit` the highest value that does.
+    `most` is the highest ratio to the best peer that meets the target, or to the peer that `against` names; `limit` the highest
+    value that does.
     """
 
     key: str
@@ -21,6 +22,7 @@ class Row:
     figure: object = None
     most: float | None = None
     limit: float | None = None
+    against: str = ""
     digits: int = 2
     # From the figure's own unit to that of the table.
     scale: float = 1.0
@@ -53,6 +55,22 @@ def transfer(kind, over, most):
     return Row(f"{kind}-{over}", title, "s CPU a GB", kind, options, figure=cpu, most=most, digits=3, scale=1e-6)
 
 
+GET = Row(
+    "get",
+    "GET of 200 B, kept alive",
+    "µs CPU a request",
+    "download",
+    ("-n", "64", "--size", "200", "--over", "http"),
+    figure=cpu,
+    # 0.8 is hoped for.
+    most=0.9,
+    # hitch reads no request and adds no field to it: less work, and no peer in it.
+    against="nginx",
+    digits=1,
+    # The generator counts a download by the gigabyte.
+    scale=200e-9,
+)
+
 # Timed rows: every round does each with each proxy in turn.
 TIMED = [
     Row("new", "new connection", "µs CPU", "churn", ("--parallel", "8"), figure=cpu, most=0.5, digits=0),
@@ -60,18 +78,7 @@ TIMED = [
     echo("echo-16", "echo 128 B, 16 in flight", 0.75, 2, "-n", "64", "--size", "128", "--in-flight", "16"),
     echo("echo-16k", "echo 16 KiB, 4 in flight", 0.7, 1, "-n", "16", "--size", "16KiB", "--in-flight", "4"),
     echo("echo-1m", "echo 1 MiB", 0.85, 0, "-n", "8", "--size", "1MiB"),
-    Row(
-        "get",
-        "GET of 200 B, kept alive",
-        "µs CPU a request",
-        "download",
-        ("-n", "64", "--size", "200", "--over", "http"),
-        figure=cpu,
-        most=0.9,
-        digits=1,
-        # The generator counts a download by the gigabyte.
-        scale=200e-9,
-    ),
+    GET,
     transfer("upload", "http", 0.8),
     transfer("download", "http", 0.8),
     transfer("upload", "websocket", 0.8),

@@ -67,8 +67,8 @@ def shown_ratio(ratio):
 
 def line(row, of_row, target, unit=None):
     told = judge.verdict(row, of_row, US, peers_of(of_row))
-    best = told["best_peer"]
-    peer = f"{best} {shown_spread(of_row[best], row)}" if best else "none"
+    name = told["peer"]
+    peer = f"{name} {shown_spread(of_row[name], row)}" if name else "none"
     return Line(row.title, unit or row.unit, shown_spread(of_row[US], row), peer, shown_ratio(told["ratio"]), target, told["met"])
 
 
@@ -77,7 +77,7 @@ def from_timed(results, chosen):
         of_row = results["timed"].get(row.key)
         if not of_row or US not in of_row:
             continue
-        target = "no worse" if row.most == 1.0 else f"at most {row.most:g} of it"
+        target = "no worse" if row.most == 1.0 else f"at most {row.most:g} of {row.against or 'it'}"
         told = line(row, of_row, target)
         if row is rows.TAIL:
             told.title += f", {results['tail_rate']:,} a second"
