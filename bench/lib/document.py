@@ -86,7 +86,8 @@ def machine(results):
     skipped = "".join(f"\n- {name} was skipped: {why}." for name, why in results["skipped"].items())
     return (
         f"{where['processor']}, {where['cores']} cores, {where['memory_bytes'] / GIB:.0f} GiB, "
-        f"{where['kernel']}. {load.TLS.replace('_', chr(92) + '_')}, ECDSA P-256, tickets on, every handshake a full one. "
+        f"{where['kernel']}. {load.TLS.replace('_', chr(92) + '_')}, ECDSA P-256, tickets on, every handshake a full one "
+        f"where a row does not say that it resumes. "
         f"Loopback in {where['network']}. Two workers each. {settings['rounds']} rounds of {settings['seconds']} s.\n\n{runs(results)}\n\n{versions}"
         + (f"\n{skipped}" if skipped else "\n\nNo peer was skipped.")
     )

@@ -23,6 +23,8 @@ class Row:
     most: float | None = None
     limit: float | None = None
     against: str = ""
+    # Every connection must resume a session, but for the first that each of `--parallel` makes.
+    resumes: bool = False
     digits: int = 2
     # From the figure's own unit to that of the table.
     scale: float = 1.0
@@ -55,6 +57,17 @@ def transfer(kind, over, most):
     return Row(f"{kind}-{over}", title, "s CPU a GB", kind, options, figure=cpu, most=most, digits=3, scale=1e-6)
 
 
+RESUMED = Row(
+    "resumed",
+    "new connection that resumes a session",
+    "µs CPU",
+    "churn",
+    ("--parallel", "8", "--resume", "tickets"),
+    figure=cpu,
+    most=0.7,
+    digits=0,
+    resumes=True,
+)
 GET = Row(
     "get",
     "GET of 200 B, kept alive",
@@ -74,6 +87,7 @@ GET = Row(
 # Timed rows: every round does each with each proxy in turn.
 TIMED = [
     Row("new", "new connection", "µs CPU", "churn", ("--parallel", "8"), figure=cpu, most=0.5, digits=0),
+    RESUMED,
     echo("echo", "echo 128 B, 1 in flight", 0.8, 2, "-n", "64", "--size", "128"),
     echo("echo-16", "echo 128 B, 16 in flight", 0.75, 2, "-n", "64", "--size", "128", "--in-flight", "16"),
     echo("echo-16k", "echo 16 KiB, 4 in flight", 0.7, 1, "-n", "16", "--size", "16KiB", "--in-flight", "4"),
