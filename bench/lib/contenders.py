@@ -79,12 +79,14 @@ class Contender:
         return running
 
 
-def headpin(program, policy):
+def headpin(program, policy, variant="", routes=""):
+    """headpin itself; another than the usual one has a variant's name."""
+
     def command(have, place):
-        return [have, "serve", "--config", place.fill(PEERS / "headpin" / "headpin.toml", policy=policy)]
+        return [have, "serve", "--config", place.fill(PEERS / "headpin" / "headpin.toml", policy=policy, routes=routes)]
 
     return Contender(
-        "headpin" if policy == "copy" else f"headpin ({policy})",
+        f"headpin ({variant})" if variant else "headpin",
         lambda build: program,
         command,
         lambda have: programs.output(have, "--version").removeprefix("headpin "),

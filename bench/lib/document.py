@@ -13,6 +13,7 @@ PARTS = {
     "timed": "rows in time and the tail",
     "memory": "memory and slow readers",
     "policies": "`pin` against `copy`",
+    "routes": "more routes",
     "growth": "growth and scrapes",
     "many": "several processes on one port",
 }

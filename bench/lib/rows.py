@@ -57,6 +57,7 @@ def transfer(kind, over, most):
     return Row(f"{kind}-{over}", title, "s CPU a GB", kind, options, figure=cpu, most=most, digits=3, scale=1e-6)
 
 
+NEW = Row("new", "new connection", "µs CPU", "churn", ("--parallel", "8"), figure=cpu, most=0.5, digits=0)
 RESUMED = Row(
     "resumed",
     "new connection that resumes a session",
@@ -86,7 +87,7 @@ GET = Row(
 
 # Timed rows: every round does each with each proxy in turn.
 TIMED = [
-    Row("new", "new connection", "µs CPU", "churn", ("--parallel", "8"), figure=cpu, most=0.5, digits=0),
+    NEW,
     RESUMED,
     echo("echo", "echo 128 B, 1 in flight", 0.8, 2, "-n", "64", "--size", "128"),
     echo("echo-16", "echo 128 B, 16 in flight", 0.75, 2, "-n", "64", "--size", "128", "--in-flight", "16"),

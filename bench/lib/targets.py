@@ -36,6 +36,7 @@ def lines(results):
         *from_timed(results, [rows.TAIL]),
         *from_many(results),
         *from_policies(results),
+        *from_routes(results),
         *from_scrape(results),
     ]
     return found
@@ -141,6 +142,22 @@ def from_policies(results):
             "within 3 %",
             met,
         )
+
+
+def from_routes(results):
+    for key, by_count in results.get("routes", {}).items():
+        row = next(row for row in rows.TIMED if row.key == key)
+        (few, one), *more = by_count.items()
+        for count, many in more:
+            yield Line(
+                f"{int(count):,} routes against {few}, {row.title}",
+                row.unit,
+                shown_spread(many, row),
+                f"with {few} {shown_spread(one, row)}",
+                shown_ratio(many["ratio"]),
+                "no growth above 3 %",
+                many["ratio"]["median"] <= SAME,
+            )
 
 
 def from_scrape(results):
