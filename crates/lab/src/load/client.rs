@@ -27,6 +27,8 @@ pub(super) struct Client {
     path: String,
     /// The header fields of every request.
     fields: String,
+    /// Messages go in TLS records of their own.
+    own_records: bool,
     pub(super) timeout: Duration,
 }
 
@@ -72,6 +74,7 @@ impl Client {
             },
             path: target.path_or(&plan.work.usual_path()),
             fields,
+            own_records: matches!(plan.work, Work::Echo { own_records: true, .. }),
             timeout: plan.timeout,
         };
         let mut first_fault = None;
@@ -119,7 +122,9 @@ impl Client {
     /// Connects and upgrades, with `head` in the same write as the request.
     pub(super) async fn tunnel(&self, index: u64, head: Option<Message>) -> Result<Box<Tunnel>, Fault> {
         let stream = self.connect(index).await?;
-        Tunnel::upgrade(stream, &self.request("GET", index), head, MaskKeys::new(index)).await
+        let mut tunnel = Tunnel::upgrade(stream, &self.request("GET", index), head, MaskKeys::new(index)).await?;
+        tunnel.set_own_records(self.own_records);
+        Ok(tunnel)
     }
 
     /// The beginning of connection `index`'s request; further fields and the empty line are to follow.

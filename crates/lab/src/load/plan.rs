@@ -96,6 +96,9 @@ pub enum Work {
         size: usize,
         /// Messages that each tunnel has under way.
         in_flight: u64,
+        /// Whether each message goes in a TLS record of its own, as browsers write them. Those that are sent at once still
+        /// share a write; otherwise they share records as well.
+        own_records: bool,
         /// Messages a second of all tunnels together, sent at their time whether or not earlier ones have come back.
         /// `None`: each tunnel sends as soon as fewer than `in_flight` are under way.
         rate: Option<f64>,

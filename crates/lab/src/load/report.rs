@@ -220,6 +220,7 @@ pub(super) mod tests {
             connections: 1_000,
             size: 128,
             in_flight: 1,
+            own_records: false,
             rate: None,
             until: Until::Elapsed(Duration::from_secs(10)),
         }

@@ -164,17 +164,22 @@ impl Stream {
         blocked
     }
 
+    /// Takes all of `plaintext`, in records of its own, and leaves it to the next [`Self::send`] or [`Self::poll_ready`] to
+    /// write it.
+    pub(super) fn queue(&mut self, plaintext: &[u8]) -> Result<(), Fault> {
+        with_outgoing(|outgoing| {
+            self.seal(plaintext, outgoing)?;
+            self.unsent.extend_from_slice(outgoing);
+            Ok(())
+        })
+    }
+
     /// Takes all of `plaintext`; what the kernel does not take at once waits for [`Self::poll_ready`].
     pub(super) fn send(&mut self, cx: &mut Context<'_>, plaintext: &[u8]) -> Result<(), Fault> {
         with_outgoing(|outgoing| {
             outgoing.append(&self.unsent);
             self.unsent = Vec::new();
-            match &mut self.tls {
-                None => outgoing.append(plaintext),
-                Some(tls) => tls
-                    .encrypt(plaintext, outgoing)
-                    .map_err(|error| Fault::Write(io::Error::other(error)))?,
-            }
+            self.seal(plaintext, outgoing)?;
             let mut written = 0;
             while written < outgoing.len() {
                 match Pin::new(&mut self.tcp).poll_write(cx, &outgoing[written..]) {
@@ -188,6 +193,17 @@ impl Stream {
             }
             Ok(())
         })
+    }
+
+    /// Appends `plaintext` to `outgoing`, in records if TLS is spoken.
+    fn seal(&mut self, plaintext: &[u8], outgoing: &mut Outgoing) -> Result<(), Fault> {
+        match &mut self.tls {
+            None => outgoing.append(plaintext),
+            Some(tls) => tls
+                .encrypt(plaintext, outgoing)
+                .map_err(|error| Fault::Write(io::Error::other(error)))?,
+        }
+        Ok(())
     }
 
     /// Says that nothing more will be sent.

@@ -38,6 +38,8 @@ pub(super) struct Tunnel {
     /// The message that is being sent.
     current: Option<Message>,
     masks: MaskKeys,
+    /// Each message goes in a TLS record of its own.
+    own_records: bool,
     closing: bool,
 }
 
@@ -85,8 +87,14 @@ impl Tunnel {
             replies: Vec::new(),
             current: None,
             masks,
+            own_records: false,
             closing: false,
         }))
+    }
+
+    /// Whether each message goes in a TLS record of its own from now on, or in several if it is long.
+    pub(super) fn set_own_records(&mut self, own_records: bool) {
+        self.own_records = own_records;
     }
 
     pub(super) fn stream(&self) -> &Stream {
@@ -112,7 +120,7 @@ impl Tunnel {
     /// Sends: replies first, then messages from `next` for as long as it gives some. Ready when all of it is with the
     /// kernel.
     ///
-    /// Small messages share a write. `next` is told the mask to use.
+    /// Small messages share a write, and unless they go in records of their own, a record. `next` is told the mask to use.
     pub(super) fn poll_send(
         &mut self,
         cx: &mut Context<'_>,
@@ -121,12 +129,18 @@ impl Tunnel {
         loop {
             ready!(self.stream.poll_ready(cx))?;
             let sent = PLAINTEXT.with_borrow_mut(|piece| {
-                piece.clear();
-                self.compose(piece, next);
-                if piece.is_empty() {
-                    Ok(false)
-                } else {
-                    self.stream.send(cx, piece).map(|()| true)
+                let mut queued = 0;
+                loop {
+                    piece.clear();
+                    self.compose(piece, next);
+                    match piece.len() {
+                        0 => return Ok(queued > 0),
+                        len if self.own_records && queued + len < PIECE => {
+                            self.stream.queue(piece)?;
+                            queued += len;
+                        }
+                        _ => return self.stream.send(cx, piece).map(|()| true),
+                    }
                 }
             });
             if !sent? {
@@ -146,6 +160,9 @@ impl Tunnel {
             let Some(message) = &mut self.current else { return };
             if message.write(piece, PIECE.saturating_sub(piece.len())) {
                 self.current = None;
+                if self.own_records {
+                    return;
+                }
             }
         }
     }

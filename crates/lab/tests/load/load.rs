@@ -32,6 +32,7 @@ fn every_work() -> Vec<Work> {
             connections: 4,
             size: 0,
             in_flight: 1,
+            own_records: false,
             rate: None,
             until: COUNT,
         },
@@ -39,6 +40,7 @@ fn every_work() -> Vec<Work> {
             connections: 4,
             size: 128,
             in_flight: 16,
+            own_records: false,
             rate: None,
             until: Until::Count(500),
         },
@@ -46,8 +48,25 @@ fn every_work() -> Vec<Work> {
             connections: 2,
             size: 300_000,
             in_flight: 3,
+            own_records: false,
             rate: None,
             until: Until::Count(7),
+        },
+        Work::Echo {
+            connections: 4,
+            size: 128,
+            in_flight: 16,
+            own_records: true,
+            rate: None,
+            until: Until::Count(500),
+        },
+        Work::Echo {
+            connections: 2,
+            size: 50_000,
+            in_flight: 3,
+            own_records: true,
+            rate: None,
+            until: COUNT,
         },
         Work::Churn {
             parallel: 3,
@@ -279,6 +298,38 @@ async fn tickets_resume_and_their_absence_does_not() {
 }
 
 #[tokio::test]
+async fn messages_go_in_records_of_their_own_if_they_are_to() {
+    const MESSAGES: u64 = 160;
+    let (pki, origin) = (Pki::new(), DemoOrigin::start().await);
+    let nginx = Nginx::start(&pki, origin.address).await;
+    for own_records in [false, true] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let target = format!("wss://localhost:{}", listener.local_addr().unwrap().port());
+        let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+        let _between = BadTarget(spawn(count_records(listener, nginx.port, tell)));
+        let work = Work::Echo {
+            connections: 1,
+            size: 128,
+            in_flight: 16,
+            own_records,
+            rate: None,
+            until: Until::Count(MESSAGES),
+        };
+        let report = run(Plan {
+            trust: Trust::Ca(pki.ca()),
+            ..plan(&target, work)
+        })
+        .await;
+        assert_done(&report);
+        // One connection is to try the target.
+        let records = told.recv().await.unwrap().max(told.recv().await.unwrap());
+        assert_eq!(records >= MESSAGES, own_records, "{records} records");
+    }
+    drop(nginx);
+    origin.shutdown().await;
+}
+
+#[tokio::test]
 async fn the_watched_process_is_measured_for_each_connection() {
     let (pki, origin) = (Pki::new(), DemoOrigin::start().await);
     let nginx = Nginx::start(&pki, origin.address).await;
@@ -353,6 +404,7 @@ async fn messages_with_a_rate_wait_for_their_time_and_not_for_answers() {
         connections: 1,
         size: 100,
         in_flight: 1,
+        own_records: false,
         rate: Some(200.0),
         until: Until::Count(MESSAGES),
     };
@@ -370,6 +422,7 @@ async fn a_run_that_is_stopped_keeps_what_it_measured() {
         connections: 4,
         size: 100,
         in_flight: 2,
+        own_records: false,
         rate: None,
         until: Until::Elapsed(Duration::from_secs(3600)),
     };
@@ -420,6 +473,7 @@ async fn a_target_that_dies_ends_the_run_with_faults() {
         connections: 8,
         size: 100,
         in_flight: 1,
+        own_records: false,
         rate: None,
         until: Until::Elapsed(Duration::from_secs(3600)),
     };
@@ -524,6 +578,7 @@ async fn bytes_that_are_wrong_lost_or_doubled_are_found() {
                 connections: 1,
                 size: 100,
                 in_flight: 1,
+                own_records: false,
                 rate: None,
                 until: Until::Count(5),
             },
@@ -680,6 +735,48 @@ async fn accept(mut stream: TcpStream) -> Option<WebSocketStream<TcpStream>> {
     );
     stream.write_all(response.as_bytes()).await.ok()?;
     Some(WebSocketStream::from_partially_read(stream, head, Role::Server, None).await)
+}
+
+/// Passes connections on to `port`, and tells of each how many TLS records of data its client sent.
+async fn count_records(listener: TcpListener, port: u16, tell: tokio::sync::mpsc::UnboundedSender<u64>) {
+    loop {
+        let (mut client, _) = listener.accept().await.unwrap();
+        let mut server = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        let tell = tell.clone();
+        spawn(async move {
+            let (mut from_client, mut to_client) = client.split();
+            let (mut from_server, mut to_server) = server.split();
+            let upwards = async {
+                let mut sent = Vec::new();
+                loop {
+                    let before = sent.len();
+                    if from_client.read_buf(&mut sent).await.unwrap_or(0) == 0 {
+                        _ = to_server.shutdown().await;
+                        return sent;
+                    }
+                    _ = to_server.write_all(&sent[before..]).await;
+                }
+            };
+            let downwards = async {
+                _ = tokio::io::copy(&mut from_server, &mut to_client).await;
+                _ = to_client.shutdown().await;
+            };
+            let (sent, ()) = tokio::join!(upwards, downwards);
+            _ = tell.send(application_data(&sent));
+        });
+    }
+}
+
+/// TLS records of application data (RFC 8446 section 5.1).
+fn application_data(mut bytes: &[u8]) -> u64 {
+    let mut count = 0;
+    while let &[kind, _, _, high, low, ref rest @ ..] = bytes {
+        count += u64::from(kind == 23);
+        bytes = rest
+            .get(usize::from(u16::from_be_bytes([high, low]))..)
+            .unwrap_or_default();
+    }
+    count
 }
 
 /// Ends with the test.

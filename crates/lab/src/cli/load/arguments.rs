@@ -34,6 +34,9 @@ pub(super) enum LoadWork {
         /// Messages that each tunnel has under way
         #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
         in_flight: u64,
+        /// Put each message in a TLS record of its own, as browsers do
+        #[arg(long)]
+        own_records: bool,
         /// Messages a second, of all tunnels together: each is sent at its time, whether or not earlier ones have come back
         #[arg(long, value_name = "PER_SECOND", value_parser = parse_rate, allow_negative_numbers = true, conflicts_with = "in_flight")]
         message_rate: Option<f64>,
@@ -132,6 +135,7 @@ impl LoadWork {
                 connections,
                 size,
                 in_flight,
+                own_records,
                 message_rate,
                 extent,
             } => {
@@ -142,6 +146,7 @@ impl LoadWork {
                         connections,
                         size,
                         in_flight,
+                        own_records,
                         rate: message_rate,
                         until: extent.until(),
                     },

@@ -20,12 +20,17 @@ pub(super) fn plan(work: &Work) -> String {
             connections,
             size,
             in_flight,
+            own_records,
             rate,
             ..
-        } => match rate {
-            None => format!("{connections} × {size} B, {in_flight} in flight"),
-            Some(rate) => format!("{connections} × {size} B, {rate} messages a second"),
-        },
+        } => {
+            let pace = match rate {
+                None => format!("{in_flight} in flight"),
+                Some(rate) => format!("{rate} messages a second"),
+            };
+            let records = if *own_records { ", each in its own record" } else { "" };
+            format!("{connections} × {size} B, {pace}{records}")
+        }
         Work::Churn {
             parallel, size, resume, ..
         } => {
