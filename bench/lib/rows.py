@@ -45,8 +45,8 @@ def growth(report):
     return (process["peak_rss_bytes"] - process["before"]["rss_bytes"]) / report["connections"]["opened"]
 
 
-def echo(key, title, most, digits, *options):
-    return Row(key, title, "µs CPU a message", "echo", options, figure=cpu, most=most, digits=digits)
+def echo(key, title, most, digits, *options, against=""):
+    return Row(key, title, "µs CPU a message", "echo", options, figure=cpu, most=most, digits=digits, against=against)
 
 
 def transfer(kind, over, most):
@@ -91,6 +91,14 @@ TIMED = [
     RESUMED,
     echo("echo", "echo 128 B, 1 in flight", 0.8, 2, "-n", "64", "--size", "128"),
     echo("echo-16", "echo 128 B, 16 in flight", 0.75, 2, "-n", "64", "--size", "128", "--in-flight", "16"),
+    echo(
+        "records",
+        "echo 128 B, 16 in flight, a TLS record each",
+        0.7,
+        2,
+        *("-n", "64", "--size", "128", "--in-flight", "16", "--own-records"),
+        against="nginx",
+    ),
     echo("echo-16k", "echo 16 KiB, 4 in flight", 0.7, 1, "-n", "16", "--size", "16KiB", "--in-flight", "4"),
     echo("echo-1m", "echo 1 MiB", 0.85, 0, "-n", "8", "--size", "1MiB"),
     GET,
