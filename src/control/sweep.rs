@@ -1,7 +1,6 @@
 //! What is done to all of a worker's connections and tunnels at once.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::observe::labels::{CloseReason, HeadPolicy};
@@ -94,14 +93,10 @@ fn close_a_wave(worker: &WorkerContext, most: usize, now: u32) {
 fn reroute(worker: &WorkerContext, settings: &Settings) {
     worker.slabs.set_pins_some(settings.routes.pin_some());
     worker.registry.for_each_tunnel(|tunnel| {
-        let route = tunnel
-            .target
-            .with_route(|route| settings.routes.by_name(&route.name).cloned());
-        if let Some(route) = route.filter(|route| route.upstream().is_some()) {
-            tunnel.target.reroute(Arc::clone(&route));
-            if route.head_policy.unwrap_or_else(|| worker.slabs.policy()) == HeadPolicy::Copy {
-                tunnel.release();
-            }
+        tunnel.target.follow(&settings.routes);
+        let policy = tunnel.target.head_policy();
+        if policy.unwrap_or_else(|| worker.slabs.policy()) == HeadPolicy::Copy {
+            tunnel.release();
         }
     });
 }

@@ -171,6 +171,8 @@ async fn serve_http(
             drop(parts.read_buf);
             let (content, downstream) = (upstream.content, Half { stream, head });
             let (target, upstream) = upstream.into_half(policy);
+            // There may have been a reload since it was asked for.
+            target.follow(&worker.shared.settings.load().routes);
             let record = listed.into_tunnel(target);
             let tunnel = Tunnel::new(content, downstream, upstream, record, Rc::clone(&worker));
             worker.tracker.spawn_local(tunnel);

@@ -85,7 +85,7 @@ where
         route,
         informational,
     };
-    let deadline = upstream.dial_deadline();
+    let mut deadline = None;
     let mut retries = 0;
     let mut failure = None;
     loop {
@@ -96,7 +96,7 @@ where
         };
         let server = Arc::clone(&place.server);
         let began = place.request_begins();
-        let error = match message.exchange(worker, upstream, &server, deadline).await {
+        let error = match message.exchange(worker, upstream, &server, &mut deadline).await {
             Ok((response, checkout)) => {
                 upstream.note_answer(&server, response.status(), began.elapsed());
                 let mut response = finish(response, route)?;
@@ -111,7 +111,11 @@ where
         }
         match &error {
             ProxyError::Unreachable { .. } => {}
-            error if message.may_repeat && error.is_unanswered() && upstream.may_retry(retries) => retries += 1,
+            error if message.may_repeat && error.is_unanswered() && upstream.may_retry(retries) => {
+                retries += 1;
+                // The wait for an answer was none for a connection.
+                deadline = None;
+            }
             _ => return Err(error),
         }
         failure = Some(error);
@@ -125,7 +129,7 @@ impl Message<'_> {
         worker: &WorkerContext,
         upstream: &Upstream,
         server: &Server,
-        deadline: Instant,
+        deadline: &mut Option<Instant>,
     ) -> Result<(Response<Incoming>, Checkout), ProxyError> {
         while let Some(sender) = worker.pools.take(server, upstream.generation) {
             if !self.may_repeat {
@@ -148,6 +152,8 @@ impl Message<'_> {
                 }
             }
         }
+        // Begins with the first connection that is made.
+        let deadline = *deadline.get_or_insert_with(|| upstream.dial_deadline());
         let connected = upstream.connect(server, deadline).await;
         let (sender, driving) = connected.inspect_err(|error| upstream.note_dial_error(server, error))?;
         worker.tracker.spawn_local(driving);

@@ -1,5 +1,6 @@
 //! Which headers go on, and which are added (RFC 9110 section 7.6, RFC 7239).
 
+use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
 use http::header::{
@@ -55,12 +56,15 @@ fn is_end_to_end(name: &HeaderName) -> bool {
 
 /// Removes what is about this connection only: the fields named by `Connection`, and those known to be.
 pub(crate) fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    let is_known = |name: &str| HOP_BY_HOP.iter().any(|known| known.as_str().eq_ignore_ascii_case(name));
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
         .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
+        .flat_map(|value| value.split(',').map(str::trim))
+        // Most name what goes anyway, or nothing.
+        .filter(|name| !is_known(name) && !name.eq_ignore_ascii_case("close"))
+        .filter_map(|name| name.parse().ok())
         .filter(|name| !is_end_to_end(name))
         .collect();
     // TE: trailers is the one value that may go on: bodies pass with their trailers.
@@ -119,8 +123,8 @@ pub(crate) fn prepare_request(headers: &mut HeaderMap, origin: Origin, policy: F
     let host = headers.get(HOST).cloned();
     let Origin { peer, listener } = origin;
     let peer = peer.ip().to_canonical();
-    append(headers, &X_FORWARDED_FOR, &peer.to_string());
-    append(headers, &FORWARDED, &forwarded(peer, host.as_ref(), listener.scheme));
+    append(headers, &X_FORWARDED_FOR, peer.to_string());
+    append(headers, &FORWARDED, forwarded(peer, host.as_ref(), listener.scheme));
     // These describe the client's own request, so the first proxy that says it is right.
     insert_if_absent(headers, X_FORWARDED_PROTO, HeaderValue::from_static(listener.scheme));
     insert_if_absent(headers, X_FORWARDED_PORT, HeaderValue::from(listener.port));
@@ -129,31 +133,40 @@ pub(crate) fn prepare_request(headers: &mut HeaderMap, origin: Origin, policy: F
     }
 }
 
+/// As long as an element of `Forwarded` mostly is, in bytes.
+const ELEMENT: usize = 96;
+
 /// RFC 7239 section 4; an IPv6 address is quoted and in brackets (section 6).
 fn forwarded(peer: IpAddr, host: Option<&HeaderValue>, scheme: &str) -> String {
-    let mut element = match peer {
-        IpAddr::V4(ip) => format!("for={ip}"),
-        IpAddr::V6(ip) => format!("for=\"[{ip}]\""),
+    let mut element = String::with_capacity(ELEMENT);
+    let written = match peer {
+        IpAddr::V4(ip) => write!(element, "for={ip}"),
+        IpAddr::V6(ip) => write!(element, "for=\"[{ip}]\""),
     };
+    written.expect("writing to a string cannot fail");
     // A host with anything in it that would end the quoting is left out.
     if let Some(host) = host
         .and_then(|host| host.to_str().ok())
         .filter(|host| !host.contains(['"', '\\']))
     {
-        element.push_str(&format!(";host=\"{host}\""));
+        element.push_str(";host=\"");
+        element.push_str(host);
+        element.push('"');
     }
-    element + ";proto=" + scheme
+    element.push_str(";proto=");
+    element.push_str(scheme);
+    element
 }
 
 /// Adds to a list, as one line.
-fn append(headers: &mut HeaderMap, name: &HeaderName, value: &str) {
+fn append(headers: &mut HeaderMap, name: &HeaderName, value: String) {
     let earlier: Vec<&str> = headers
         .get_all(name)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .collect();
     let list = if earlier.is_empty() {
-        value.to_owned()
+        value
     } else {
         format!("{}, {value}", earlier.join(", "))
     };

@@ -119,6 +119,11 @@ impl Route {
         self.is_gone.load(Ordering::Relaxed)
     }
 
+    /// No config has it any more.
+    pub fn set_gone(&self) {
+        self.is_gone.store(true, Ordering::Relaxed);
+    }
+
     /// Whether a page of `origin`, as its browser says, may open a WebSocket.
     #[must_use]
     pub fn allows_origin(&self, origin: &str) -> bool {
@@ -238,13 +243,8 @@ impl Routes {
         self.upstreams.get(name)
     }
 
-    /// Shows the servers of all upstreams in the metrics, in the place of those of `previous`, and marks the routes that only
-    /// that has.
+    /// Shows the servers of all upstreams in the metrics, in the place of those of `previous`.
     pub fn put_in_force(&self, previous: Option<&Self>) {
-        for (name, route) in previous.iter().flat_map(|previous| &previous.by_name) {
-            let stays = self.by_name.get(name).is_some_and(|now| now.upstream().is_some());
-            route.is_gone.store(!stays, Ordering::Relaxed);
-        }
         for (name, upstream) in &self.upstreams {
             let before = previous.and_then(|previous| previous.upstreams.get(name));
             upstream.put_in_force(before.map(|before| &**before));

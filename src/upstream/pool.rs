@@ -77,7 +77,6 @@ impl Pools {
     pub fn take(&self, server: &Server, generation: u64) -> Option<Sender> {
         let mut by_server = self.by_server.borrow_mut();
         let idle = by_server.get_mut(&server.state.id)?;
-        let now = Instant::now();
         let epoch = server.state.epoch();
         let mut at = idle.len();
         while at > 0 {
@@ -85,7 +84,8 @@ impl Pools {
             let sender = &idle[at].sender;
             // Its last response may not be over; then it comes back into use later.
             let is_current = sender.epoch == epoch && sender.generation == generation;
-            if !is_current || !idle[at].is_of_use(now) {
+            // One that has been idle for too long is swept out within a second.
+            if !is_current || sender.sender.is_closed() {
                 idle.remove(at);
             } else if sender.sender.is_ready() {
                 return Some(idle.remove(at).sender);

@@ -10,7 +10,7 @@ use headpin_slab::HeldHead;
 
 use super::{Identity, Mailbox};
 use crate::observe::labels::{Direction, HeadPolicy, MemoryPart};
-use crate::route::Route;
+use crate::route::{Route, Routes};
 use crate::upstream::{InTunnel, InUse, Server};
 
 /// The heads that a tunnel holds.
@@ -77,9 +77,12 @@ impl TunnelTarget {
         answer
     }
 
-    /// It goes by `route` from now on.
-    pub fn reroute(&self, route: Arc<Route>) {
-        self.route.set(Some(route));
+    /// It goes by the route of the same name in `routes` from now on. If there is none, its route is gone.
+    pub fn follow(&self, routes: &Routes) {
+        match self.with_route(|route| routes.by_name(&route.name).cloned()) {
+            Some(route) if route.upstream().is_some() => self.route.set(Some(route)),
+            _ => self.with_route(Route::set_gone),
+        }
     }
 
     /// Its server.

@@ -325,3 +325,20 @@ async fn a_reload_from_pin_to_copy_lets_go_of_the_heads_of_open_tunnels() {
     drop(tunnel);
     proxy.stop().await;
 }
+
+#[tokio::test]
+async fn a_route_that_goes_in_the_second_of_two_reloads_takes_its_tunnels_along() {
+    let one = named("one").await;
+    let upstream = upstream("one", &one);
+    let both = "[[routes]]\npath = \"/goes\"\nupstream = \"one\"\n[[routes]]\npath = \"/stays\"\nupstream = \"one\"\n";
+    let proxy = Proxy::with_routes(&[both, &upstream].concat());
+    let mut going = proxy.tunnel("/goes").await;
+    proxy
+        .reload_routes(&["# the same once more\n", both, &upstream].concat())
+        .await;
+    let stays = "[[routes]]\npath = \"/stays\"\nupstream = \"one\"\n";
+    proxy.reload_routes(&[stays, &upstream].concat()).await;
+    assert_eq!(going.frame().await, (0x88, vec![0x03, 0xe9]));
+    drop(going);
+    proxy.stop().await;
+}

@@ -163,7 +163,7 @@ async fn a_silent_server_costs_a_repeatable_request_one_timeout_and_no_error() {
     let well = named("well").await;
     let proxy = Proxy::with_routes(&upstream(
         &[&silent, &well],
-        "response_timeout = \"50ms\"\neject_after = 2\n",
+        "response_timeout = \"50ms\"\ndial_timeout = \"40ms\"\neject_after = 2\n",
     ));
     let mut client = proxy.connect().await;
     let answers = who_answers(&mut client, 12).await;
