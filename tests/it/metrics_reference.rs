@@ -5,8 +5,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use headpin::observe::labels::HeadPolicy;
-
 use crate::support::{Origin, Proxy};
 
 const PLACE: &str = "docs/metrics.md";
@@ -20,7 +18,12 @@ of a label are a closed set: nothing that a client sends becomes one.
 | --- | --- | --- | --- |
 ";
 /// Labels whose values come from the config or the build, and what to write for them.
-const OPEN_LABELS: [(&str, &str); 2] = [("server", "each of `upstream.servers`"), ("version", "the program's")];
+const OPEN_LABELS: [(&str, &str); 4] = [
+    ("route", "each of `[[routes]]`"),
+    ("server", "each of an upstream's `servers`"),
+    ("upstream", "`default`, and each of `[upstreams.NAME]`"),
+    ("version", "the program's"),
+];
 
 /// One series family of a scrape.
 #[derive(Default)]
@@ -89,8 +92,11 @@ fn render(families: &BTreeMap<String, Family>) -> String {
 #[tokio::test]
 async fn the_metrics_reference_is_what_the_proxy_exports() {
     let origin = Origin::demo().await;
-    let settings = "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1";
-    let proxy = Proxy::start(&origin, HeadPolicy::Copy, settings);
+    let config = format!(
+        "server.workers = 1\nupstream.servers = [\"http://{}\"]\n[[routes]]\nupstream = \"default\"\n",
+        origin.address
+    );
+    let proxy = Proxy::with_routes(&config);
     let (status, scrape) = proxy.admin("GET", "/metrics", "").await;
     assert_eq!(status, 200);
     proxy.stop().await;

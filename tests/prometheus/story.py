@@ -22,6 +22,9 @@ certificates = [{{ cert = "certs/localhost.pem", key = "certs/localhost-key.pem"
 [slabs]
 tls_capacity = {slab}
 tcp_capacity = {slab}
+[[routes]]
+upstream = "default"
+
 [upstream]
 servers = ["{origin}", "http://127.0.0.1:{dead}"]
 [admin]
