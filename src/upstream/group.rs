@@ -278,7 +278,7 @@ impl Upstream {
     /// Shows its servers in the metrics, and forgets those that only `previous` has.
     pub fn put_in_force(&self, previous: Option<&Self>) {
         // There from the start, with 0.
-        self.metrics.upstreams.retries(&self.name);
+        _ = self.metrics.upstreams.retries(&self.name);
         let set = self.servers.load();
         for server in &set.servers {
             self.show(server);
