@@ -88,8 +88,9 @@ settings! {
         /// Requests in a row that a server fails before it is passed over, or "off": with no answer in time, a broken one, or
         /// 502, 503 or 504. One that cannot be connected to is passed over at once.
         eject_after: Option<NonZeroUsize> = or_off(positive(1_000_000)), default(NonZeroUsize::new(5)), at_reload;
-        /// The share of the servers, in percent, that may be passed over for failures at the same time; one always may. Those
-        /// past it are tried in turn, as a crowd on the last servers brings them down too.
+        /// The share of the servers, in percent, that may be passed over for their answers at the same time; one always may. Those
+        /// past it are tried in turn, as a crowd on the last servers brings them down too. A server that cannot be connected to
+        /// is passed over whatever share that is.
         eject_share: usize = count(0..=100), default(50), at_reload;
         /// How long a server that comes back takes to get to its whole share of the requests, or "off".
         slow_start: Option<Duration> = or_off(duration(SHORTEST..=LONGEST)), default(None), at_reload;

@@ -193,6 +193,7 @@ impl Upstream {
             Some(why) => server.state.failed(&format!("{}: {why}", words(failure))),
             None => server.state.failed(words(failure)),
         };
+        // Whatever share of the servers that is: nobody is served by one that cannot be reached.
         self.pass_over(server);
     }
 
@@ -215,16 +216,19 @@ impl Upstream {
 
     fn note_bad_answer(&self, server: &Server, what: &str) {
         let in_row = server.state.failed(what) as usize;
-        if self.config.eject_after.is_some_and(|most| in_row >= most.get()) {
+        if self.config.eject_after.is_none_or(|most| in_row < most.get()) {
+            return;
+        }
+        let set = self.servers.load();
+        let down = set.servers.iter().filter(|server| server.state.is_down()).count();
+        let most = (set.servers.len() * self.config.eject_share / 100).max(1);
+        if down < most {
             self.pass_over(server);
         }
     }
 
     fn pass_over(&self, server: &Server) {
-        let set = self.servers.load();
-        let down = set.servers.iter().filter(|server| server.state.is_down()).count();
-        let most = (set.servers.len() * self.config.eject_share / 100).max(1);
-        if down >= most || self.config.down_for.is_zero() {
+        if self.config.down_for.is_zero() {
             return;
         }
         server.state.pass_over(self.config.down_for, self.config.down_for_max);
@@ -434,20 +438,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_share_of_the_servers_is_never_passed_over() {
+    async fn a_share_of_the_servers_is_never_passed_over_for_bad_answers() {
         let urls: Vec<String> = (1..=4).map(|port| format!("http://127.0.0.1:{port}")).collect();
         let upstream = load(&config(&urls.iter().map(String::as_str).collect::<Vec<_>>()), None);
-        let refused = DialError::NoServer;
+        let up = || {
+            let set = upstream.servers();
+            set.servers.iter().filter(|server| server.state.is_up()).count()
+        };
         for server in &upstream.servers().servers {
-            upstream.note_dial_error(server, &refused);
+            for _ in 0..5 {
+                upstream.note_failure(server, UpstreamFailure::Protocol);
+            }
         }
-        let up = upstream
-            .servers()
-            .servers
-            .iter()
-            .filter(|server| server.state.is_up())
-            .count();
-        assert_eq!(up, 2);
+        assert_eq!(up(), 2);
+        // Nobody is served by one that cannot be reached.
+        for server in &upstream.servers().servers {
+            upstream.note_dial_error(server, &DialError::NoServer);
+        }
+        assert_eq!(up(), 0);
     }
 
     #[tokio::test(start_paused = true)]
