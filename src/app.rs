@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use crate::admin::{self, AdminState, Dumps};
 use crate::config::Config;
 use crate::config::watch::{Contents, Watch, WatchError, watch};
-use crate::control::{self, Keeper, Life, LifePhase, PolicySwitch, ReloadError, Reloaded, Reloader, Workers};
+use crate::control::{self, Life, LifePhase, PolicySwitch, ReloadError, Reloaded, Reloader, UpstreamMonitor, Workers};
 use crate::control::{WorkerSettings, WorkerThread};
 use crate::observe::memory::{self, Trend};
 use crate::observe::metrics::Metrics;
@@ -138,8 +138,8 @@ pub fn start(config: Config, path: Option<PathBuf>) -> Result<Running, StartErro
         connections: Arc::new(Semaphore::new(connections)),
         requests: Arc::new(Semaphore::new(requests)),
     });
-    let keeper = Keeper::default();
-    control::put_in_force(&shared, None, &keeper);
+    let monitor = UpstreamMonitor::default();
+    control::put_in_force(&shared, None, &monitor);
     metrics.set_head_policy(policy);
     let mut threads = Vec::with_capacity(workers);
     for (index, listener) in listeners.into_iter().enumerate() {
@@ -157,7 +157,7 @@ pub fn start(config: Config, path: Option<PathBuf>) -> Result<Running, StartErro
     }
     let workers = Workers::new(threads.iter().map(WorkerThread::handle).collect());
     let policy = Arc::new(PolicySwitch::new(policy, workers.clone(), Arc::clone(&metrics)));
-    let reloader = Reloader::new(path, acceptor, Arc::clone(&shared), Arc::clone(&policy), keeper);
+    let reloader = Reloader::new(path, acceptor, Arc::clone(&shared), Arc::clone(&policy), monitor);
     let reloader = Arc::new(reloader);
     let state = AdminState {
         registry,

@@ -1,8 +1,8 @@
 //! The workers from above: their threads, what they can be asked, and what changes while they run.
 
 mod execute;
-mod keeper;
 mod life;
+mod monitor;
 mod policy;
 mod reload;
 mod rows;
@@ -10,8 +10,8 @@ mod sweep;
 mod thread;
 mod workers;
 
-pub use keeper::Keeper;
 pub use life::{Life, LifePhase};
+pub use monitor::UpstreamMonitor;
 pub use policy::PolicySwitch;
 pub use reload::{ReloadError, Reloaded, Reloader, put_in_force};
 pub use rows::RowsPage;

@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use headpin_tls::TlsAcceptor;
 use tokio::sync::Mutex;
 
-use super::keeper::Keeper;
+use super::monitor::UpstreamMonitor;
 use super::policy::PolicySwitch;
 use super::workers::NoWorkers;
 use crate::config::{ConfigError, UpstreamConfig};
@@ -48,7 +48,7 @@ pub struct Reloader {
     acceptor: TlsAcceptor,
     shared: Arc<Shared>,
     policy: Arc<PolicySwitch>,
-    keeper: Keeper,
+    monitor: UpstreamMonitor,
     /// One reload at a time.
     running: Mutex<()>,
 }
@@ -61,10 +61,10 @@ impl Reloader {
         acceptor: TlsAcceptor,
         shared: Arc<Shared>,
         policy: Arc<PolicySwitch>,
-        keeper: Keeper,
+        monitor: UpstreamMonitor,
     ) -> Self {
         Self {
-            keeper,
+            monitor,
             path,
             acceptor,
             shared,
@@ -140,7 +140,7 @@ impl Reloader {
         let (generation, metrics) = (current.generation + 1, &self.shared.metrics);
         let settings = Settings::load(config, generation, &self.acceptor, metrics, Some(&current))?;
         self.shared.settings.store(Arc::new(settings));
-        put_in_force(&self.shared, Some(&current), &self.keeper);
+        put_in_force(&self.shared, Some(&current), &self.monitor);
         let released_heads = self.policy.set(policy).await?;
         Ok(Reloaded {
             needs_restart,
@@ -151,10 +151,10 @@ impl Reloader {
 
 /// Shows the settings of `shared` in the metrics as those in force, in the place of `previous`, and has their upstreams looked
 /// after.
-pub fn put_in_force(shared: &Shared, previous: Option<&Settings>, keeper: &Keeper) {
+pub fn put_in_force(shared: &Shared, previous: Option<&Settings>, monitor: &UpstreamMonitor) {
     let settings = shared.settings.load();
     settings.routes.put_in_force(previous.map(|previous| &previous.routes));
-    keeper.keep(settings.routes.upstreams());
+    monitor.follow(settings.routes.upstreams());
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let metrics = &shared.metrics;
     metrics.config_last_applied_timestamp_seconds.set(now.as_secs_f64());

@@ -103,7 +103,7 @@ fn reroute(worker: &WorkerContext, settings: &Settings) {
 
 /// Closes connections that wait for a request for too long, or whose server is passed over or gone.
 fn close_idle_connections(worker: &WorkerContext, settings: &Settings) {
-    if worker.pools.idle() == 0 {
+    if worker.pools.is_empty() {
         return;
     }
     let mut epochs = HashMap::new();

@@ -27,7 +27,7 @@ use super::once::Once;
 use super::sticky;
 use super::target;
 use crate::route::Route;
-use crate::upstream::{Checkout, DialError, Server, Upstream};
+use crate::upstream::{Checkout, DialError, InUse, Server, Upstream};
 use crate::worker::WorkerContext;
 
 /// A request that goes to one server or another.
@@ -95,11 +95,10 @@ where
             Err(full) => return Err(full.into()),
         };
         let server = Arc::clone(&place.server);
-        let began = place.request_begins();
-        let error = match message.exchange(worker, upstream, &server, &mut deadline).await {
-            Ok((response, checkout)) => {
-                upstream.note_answer(&server, response.status(), began.elapsed());
-                let mut response = finish(response, route)?;
+        let exchanged = message.exchange(worker, upstream, &place, &mut deadline).await;
+        let error = match exchanged.and_then(|(response, checkout)| Ok((finish(response, route)?, checkout))) {
+            Ok((mut response, checkout)) => {
+                upstream.note_status(&server, response.status());
                 sticky::issue(response.headers_mut(), upstream, &plan, &server);
                 return Ok((response, Lease::of_request(place, checkout)));
             }
@@ -111,9 +110,9 @@ where
         }
         match &error {
             ProxyError::Unreachable { .. } => {}
-            error if message.may_repeat && error.is_unanswered() && upstream.may_retry(retries) => {
+            error if message.may_repeat && error.is_unanswered() && upstream.may_retry(&plan, retries) => {
                 retries += 1;
-                // The wait for an answer was none for a connection.
+                // The time spent on waiting for an answer is not part of the dialling.
                 deadline = None;
             }
             _ => return Err(error),
@@ -123,14 +122,15 @@ where
 }
 
 impl Message<'_> {
-    /// One exchange with `server`: on an idle connection, or on a new one.
+    /// One exchange with the server of `place`: on an idle connection, or on a new one.
     async fn exchange(
         &self,
         worker: &WorkerContext,
         upstream: &Upstream,
-        server: &Server,
+        place: &InUse,
         deadline: &mut Option<Instant>,
     ) -> Result<(Response<Incoming>, Checkout), ProxyError> {
+        let server = &*place.server;
         while let Some(sender) = worker.pools.take(server, upstream.generation) {
             if !self.may_repeat {
                 // Its end may have come already: what drives it has its turn first.
@@ -140,7 +140,7 @@ impl Message<'_> {
                 }
             }
             let mut checkout = worker.pools.check_out(sender, server, upstream);
-            match self.send(&mut checkout, server).await {
+            match self.send(&mut checkout, place).await {
                 Ok(response) => return Ok((response, checkout)),
                 Err(failed) => {
                     checkout.discard();
@@ -158,7 +158,7 @@ impl Message<'_> {
         let (sender, driving) = connected.inspect_err(|error| upstream.note_dial_error(server, error))?;
         worker.tracker.spawn_local(driving);
         let mut checkout = worker.pools.check_out(sender, server, upstream);
-        match self.send(&mut checkout, server).await {
+        match self.send(&mut checkout, place).await {
             Ok(response) => Ok((response, checkout)),
             Err(failed) => {
                 checkout.discard();
@@ -167,7 +167,14 @@ impl Message<'_> {
         }
     }
 
-    async fn send(&self, checkout: &mut Checkout, server: &Server) -> Result<Response<Incoming>, Failed> {
+    async fn send(&self, checkout: &mut Checkout, place: &InUse) -> Result<Response<Incoming>, Failed> {
+        let began = place.request_begins();
+        let response = self.send_in_time(checkout, &place.server).await?;
+        place.server.state.answered_after(began.elapsed());
+        Ok(response)
+    }
+
+    async fn send_in_time(&self, checkout: &mut Checkout, server: &Server) -> Result<Response<Incoming>, Failed> {
         let limit = self.route.response_timeout;
         let sender = &mut checkout.sender().sender;
         let request = self.attempt(server);
@@ -243,7 +250,7 @@ impl Failed {
 }
 
 /// Makes a response of the upstream ready for the client.
-pub(crate) fn finish(response: Response<Incoming>, route: &Route) -> Result<Response<Body>, ProxyError> {
+pub(super) fn finish(response: Response<Incoming>, route: &Route) -> Result<Response<Body>, ProxyError> {
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return Err(ProxyError::UnaskedSwitch);
     }

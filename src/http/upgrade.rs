@@ -15,7 +15,6 @@ use tokio::time::timeout;
 use super::body::{self, Body};
 use super::error::ProxyError;
 use super::forward;
-use super::framing;
 use super::handshake::{self, Protocol};
 use super::head_io::HeadIo;
 use super::headers::{self, Origin};
@@ -132,8 +131,8 @@ async fn try_exchange(
         }
     };
     let (mut response, switched) = answered.inspect_err(failed)?;
-    upstream.note_answer(&server, response.status(), began.elapsed());
-    headers::change(response.headers_mut(), route.response_headers.as_ref());
+    server.state.answered_after(began.elapsed());
+    upstream.note_status(&server, response.status());
     sticky::issue(response.headers_mut(), upstream, &plan, &server);
     let outcome = match switched {
         Some((io, read_too_much)) => Outcome::Switched(UpstreamHalf {
@@ -213,12 +212,9 @@ async fn ask(
     let answered = answered.map_err(|_| ProxyError::ResponseTimeout {
         limit: route.response_timeout,
     })?;
-    let (response, switched) = answered.map_err(|error| ProxyError::Upstream(error.into()))?;
+    let (response, switched) = answered.map_err(|error| ProxyError::of_exchange(error, route))?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        framing::is_chunked(response.headers()).map_err(ProxyError::BadResponseFraming)?;
-        let mut response = response.map(body::boxed);
-        headers::remove_hop_by_hop(response.headers_mut());
-        return Ok((response, None));
+        return Ok((forward::finish(response, route)?, None));
     }
     match key {
         Some(key) => handshake::check_response(&response, key)?,
@@ -229,6 +225,7 @@ async fn ask(
         .map_err(|_| ProxyError::Upstream("the connection ended with its 101".into()))?;
     let mut response = response.map(|_| body::empty());
     headers::remove_hop_by_hop(response.headers_mut());
+    headers::change(response.headers_mut(), route.response_headers.as_ref());
     response
         .headers_mut()
         .insert(CONNECTION, HeaderValue::from_static("Upgrade"));

@@ -19,7 +19,7 @@ use crate::config::{
 };
 use crate::observe::labels::HeadPolicy;
 use crate::observe::metrics::{Metrics, RouteSeries};
-use crate::upstream::{Making, RootsError, Upstream};
+use crate::upstream::{LoadContext, RootsError, Upstream};
 
 pub use self::prefix::AmbiguousPrefix;
 pub use self::table::NoRoute;
@@ -159,7 +159,7 @@ impl Routes {
     ///
     /// # Errors
     /// When an upstream's https servers cannot be spoken to.
-    pub fn load(config: &Config, making: &Making<'_>, previous: Option<&Self>) -> Result<Self, RootsError> {
+    pub fn load(config: &Config, context: &LoadContext<'_>, previous: Option<&Self>) -> Result<Self, RootsError> {
         let mut upstreams = BTreeMap::new();
         let mut all: Vec<_> = config.all_upstreams().collect();
         if all.is_empty() && config.routes.is_empty() {
@@ -168,7 +168,7 @@ impl Routes {
         }
         for (name, upstream) in all {
             let before = previous.and_then(|previous| previous.upstreams.get(name));
-            let loaded = Upstream::load(name, upstream, making, before.map(|before| &**before))?;
+            let loaded = Upstream::load(name, upstream, context, before.map(|before| &**before))?;
             upstreams.insert(name.to_owned(), Arc::new(loaded));
         }
         let everything = [RouteConfig {
@@ -191,7 +191,7 @@ impl Routes {
                 (None, None, Some(redirect)) => Action::Redirect(redirect.clone()),
                 (None, None, None) => unreachable!("a checked config's routes have an action"),
             };
-            let made = Arc::new(Route::new(config, route, action, making.metrics));
+            let made = Arc::new(Route::new(config, route, action, context.metrics));
             by_name.insert(made.name.clone(), Arc::clone(&made));
             table.insert(route.host.as_ref(), route.path.as_ref(), made);
         }
@@ -199,7 +199,7 @@ impl Routes {
             table,
             by_name,
             upstreams,
-            metrics: Arc::clone(making.metrics),
+            metrics: Arc::clone(context.metrics),
         })
     }
 

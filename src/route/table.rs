@@ -38,7 +38,7 @@ pub enum NoRoute {
     Host,
     /// Servers differ in what they take its path for, and it would be another route's.
     #[error(
-        "the path is ambiguous: with its encoded slash, backslash or empty segment taken for a slash it would be another route's"
+        "the path is ambiguous: a server that takes its encoded slash, backslash or empty segment for a slash would see a path of another route"
     )]
     Ambiguous,
     /// The path leads above its root.

@@ -36,13 +36,7 @@ impl Plan {
         self.tried.push(server.state.id);
     }
 
-    /// Whether no server was tried yet.
-    #[must_use]
-    pub fn is_first(&self) -> bool {
-        self.tried.is_empty()
-    }
-
-    fn has_tried(&self, server: &Server) -> bool {
+    pub(super) fn has_tried(&self, server: &Server) -> bool {
         self.tried.contains(&server.state.id)
     }
 }

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use http::HeaderMap;
 use http::header::COOKIE;
+use http::{HeaderMap, StatusCode};
 use rustls::crypto::CryptoProvider;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
@@ -19,7 +19,7 @@ use super::heads::HeadForm;
 use super::roots::{RootsError, client_config};
 use super::server::{Endpoint, InUse, Server, hash};
 use super::state::{causes, words};
-use crate::config::{HashOn, ServerUrl, UpstreamConfig};
+use crate::config::{Balance, HashOn, ServerUrl, UpstreamConfig};
 use crate::observe::labels::UpstreamFailure;
 use crate::observe::metrics::Metrics;
 
@@ -47,7 +47,7 @@ pub struct Upstream {
 
 /// What upstreams are made with.
 #[derive(Debug, Clone)]
-pub struct Making<'a> {
+pub struct LoadContext<'a> {
     /// For the messages to servers.
     pub heads: HeadForm,
     /// For the connections to them.
@@ -69,10 +69,10 @@ impl Upstream {
     pub fn load(
         name: &str,
         config: &UpstreamConfig,
-        making: &Making<'_>,
+        context: &LoadContext<'_>,
         previous: Option<&Self>,
     ) -> Result<Self, RootsError> {
-        let tls = client_config(config, making.provider)?;
+        let tls = client_config(config, context.provider)?;
         let freed = previous.map_or_else(Arc::default, |previous| Arc::clone(&previous.freed));
         let known = previous.map(|previous| previous.servers.load_full());
         let known = known.as_ref().map_or(&[][..], |known| &known.servers);
@@ -93,17 +93,17 @@ impl Upstream {
                 tls,
                 server_name: config.server_name.as_ref().map(|name| name.name().clone()),
                 connect_timeout: config.connect_timeout,
-                keepalive: making.keepalive,
-                metrics: Arc::clone(making.metrics),
+                keepalive: context.keepalive,
+                metrics: Arc::clone(context.metrics),
             },
-            generation: making.generation,
-            heads: making.heads,
+            generation: context.generation,
+            heads: context.heads,
             balancer: Balancer::new(config.balance, config.slow_start),
             servers: ArcSwap::from_pointee(ServerSet::new(servers)),
             budget: RetryBudget::new(config.retry_budget),
             freed,
             waiting: AtomicUsize::new(0),
-            metrics: Arc::clone(making.metrics),
+            metrics: Arc::clone(context.metrics),
             config: config.clone(),
         })
     }
@@ -122,7 +122,7 @@ impl Upstream {
         if let Some(name) = &self.config.sticky_cookie {
             plan.tag = cookie(headers, name.as_str()).map(str::to_owned);
         }
-        if self.config.balance == crate::config::Balance::Hash {
+        if self.config.balance == Balance::Hash {
             plan.key = match &self.config.hash_on {
                 HashOn::ClientAddress => Some(hash(&peer)),
                 HashOn::Header(name) => headers.get(name).map(|value| hash(&value.as_bytes())),
@@ -169,10 +169,13 @@ impl Upstream {
         Instant::now() + self.config.dial_timeout
     }
 
-    /// Whether a request that broke off without an answer may go to another server now.
+    /// Whether a request that broke off without an answer may go to a server that `plan` has not tried; it has been repeated
+    /// `earlier` times.
     #[must_use]
-    pub fn may_retry(&self, earlier: usize) -> bool {
-        let may = earlier < self.config.retries && self.budget.withdraw();
+    pub fn may_retry(&self, plan: &Plan, earlier: usize) -> bool {
+        let is_other = |server: &Arc<Server>| !plan.has_tried(server);
+        let has_other = self.servers.load().servers.iter().any(is_other);
+        let may = earlier < self.config.retries && has_other && self.budget.withdraw();
         if may {
             self.metrics.upstreams.retries(&self.name).inc();
         }
@@ -193,7 +196,7 @@ impl Upstream {
             Some(why) => server.state.failed(&format!("{}: {why}", words(failure))),
             None => server.state.failed(words(failure)),
         };
-        // Whatever share of the servers that is: nobody is served by one that cannot be reached.
+        // The bound on the share is for bad answers: a server that cannot be reached serves nobody.
         self.pass_over(server);
     }
 
@@ -203,9 +206,8 @@ impl Upstream {
         self.note_bad_answer(server, words(failure));
     }
 
-    /// The head of a response with `status` came from `server` after `latency`.
-    pub fn note_answer(&self, server: &Server, status: http::StatusCode, latency: Duration) {
-        server.state.answered_after(latency);
+    /// `server` answered with `status`, in a response that can be used.
+    pub fn note_status(&self, server: &Server, status: StatusCode) {
         match status.as_u16() {
             502 => self.note_bad_answer(server, "it answered 502"),
             503 => self.note_bad_answer(server, "it answered 503"),
@@ -383,14 +385,14 @@ mod tests {
             None => Metrics::register(&prometheus::Registry::new()).unwrap(),
         };
         let acceptor = TlsAcceptor::new().unwrap();
-        let making = Making {
+        let context = LoadContext {
             heads: HeadForm::new(&HttpConfig::default()),
             keepalive: None,
             provider: acceptor.provider(),
             metrics: &metrics,
             generation: 0,
         };
-        let upstream = Upstream::load("test", config, &making, previous).unwrap();
+        let upstream = Upstream::load("test", config, &context, previous).unwrap();
         upstream.put_in_force(previous);
         upstream
     }

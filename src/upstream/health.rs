@@ -94,7 +94,7 @@ async fn check(upstream: &Upstream, server: &Server, config: &HealthConfig) -> R
             }
             Err(format!("the body of its check does not have {wanted:?}"))
         };
-        // It is polled for as long as there is no answer; its own end is one as well.
+        // The connection has to be polled until there is an answer. Where it ends first, the answer is an error.
         let driving = async {
             drop(connection.await);
             std::future::pending().await

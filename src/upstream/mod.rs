@@ -20,7 +20,7 @@ mod stream;
 
 pub use balance::{Plan, ServerSet};
 pub use dial::{DialError, Dialer};
-pub use group::{Making, Upstream};
+pub use group::{LoadContext, Upstream};
 pub use heads::HeadForm;
 pub use health::check_servers;
 pub use pace::ReadPace;
@@ -31,5 +31,6 @@ pub use roots::{RootsError, check_files};
 pub use server::{Endpoint, InTunnel, InUse, Server};
 pub use slices::UpstreamSlices;
 pub use socket::Socket;
+pub(crate) use state::causes;
 pub use state::{Failure, ServerState};
 pub use stream::UpstreamStream;

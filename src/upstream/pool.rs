@@ -34,8 +34,6 @@ pub struct Sender {
     pub sender: http1::SendRequest<RequestBody>,
     /// How much is read of it at once.
     pub pace: ReadPace,
-    /// No request has gone over it.
-    pub is_new: bool,
     /// That of its server when it was made: with another, it is not used again.
     epoch: u32,
     generation: u64,
@@ -66,7 +64,6 @@ pub struct Checkout {
     sender: Option<Sender>,
     pools: Rc<Pools>,
     server: u64,
-    epoch: u32,
     idle_timeout: Duration,
     max_idle: usize,
 }
@@ -101,7 +98,6 @@ impl Pools {
             sender: Some(sender),
             pools: Rc::clone(self),
             server: server.state.id,
-            epoch: server.state.epoch(),
             idle_timeout: upstream.config.pool_idle_timeout,
             max_idle: upstream.config.pool_max_idle,
         }
@@ -119,12 +115,8 @@ impl Pools {
     /// Closes connections that have been idle for too long, and those of servers that `epoch` says have changed or are gone; to
     /// be called about once a second.
     pub fn sweep(&self, generation: u64, epoch: impl Fn(u64) -> Option<u32>) {
-        let mut by_server = self.by_server.borrow_mut();
-        if by_server.is_empty() {
-            return;
-        }
         let now = Instant::now();
-        by_server.retain(|server, idle| {
+        self.by_server.borrow_mut().retain(|server, idle| {
             let epoch = epoch(*server);
             idle.retain(|idle| {
                 idle.is_of_use(now) && Some(idle.sender.epoch) == epoch && idle.sender.generation == generation
@@ -139,10 +131,10 @@ impl Pools {
         self.by_server.borrow_mut().clear();
     }
 
-    /// Idle connections.
+    /// Whether there are none.
     #[must_use]
-    pub fn idle(&self) -> usize {
-        self.by_server.borrow().values().map(Vec::len).sum()
+    pub fn is_empty(&self) -> bool {
+        self.by_server.borrow().is_empty()
     }
 }
 
@@ -154,9 +146,7 @@ impl Checkout {
     pub fn sender(&mut self) -> &mut Sender {
         self.sender.as_mut().expect("it is put back on drop only")
     }
-}
 
-impl Checkout {
     /// Closes the connection: its last exchange failed.
     pub fn discard(mut self) {
         self.sender = None;
@@ -165,13 +155,11 @@ impl Checkout {
 
 impl Drop for Checkout {
     fn drop(&mut self) {
-        let Some(mut sender) = self.sender.take() else { return };
-        if self.pools.is_closed.get() || sender.sender.is_closed() || sender.epoch != self.epoch {
-            return;
+        let Some(sender) = self.sender.take() else { return };
+        if !self.pools.is_closed.get() && !sender.sender.is_closed() {
+            self.pools
+                .put_back(self.server, sender, self.idle_timeout, self.max_idle);
         }
-        sender.is_new = false;
-        self.pools
-            .put_back(self.server, sender, self.idle_timeout, self.max_idle);
     }
 }
 
@@ -202,7 +190,6 @@ impl Upstream {
         let sender = Sender {
             sender,
             pace,
-            is_new: true,
             epoch,
             generation: self.generation,
         };

@@ -119,7 +119,7 @@ impl ServerState {
         (elapsed.as_secs_f64() / slow_start.as_secs_f64()).clamp(LEAST, 1.0)
     }
 
-    /// It answered, or a connection to it came about.
+    /// It answered.
     pub fn succeeded(&self) {
         if self.failed_in_row.load(Ordering::Relaxed) != 0 {
             self.failed_in_row.store(0, Ordering::Relaxed);
@@ -197,7 +197,7 @@ impl ServerState {
         true
     }
 
-    /// Nobody checks it any more, so what the checks came to is no longer known.
+    /// Forgets the results of its checks, as nobody makes them any more.
     pub fn forget_checks(&self) {
         self.checks_in_row.store(0, Ordering::Relaxed);
         if self.is_unhealthy.swap(false, Ordering::Relaxed) {
@@ -219,7 +219,7 @@ impl ServerState {
     pub fn set_gone(&self, gone: bool) {
         if self.is_gone.swap(gone, Ordering::Relaxed) != gone && gone {
             self.epoch.fetch_add(1, Ordering::Relaxed);
-            self.hide();
+            self.show_up();
         }
     }
 
@@ -283,18 +283,10 @@ impl ServerState {
             _ => {}
         }
     }
-
-    fn hide(&self) {
-        if self.is_shown_up.swap(false, Ordering::Relaxed)
-            && let Some(series) = self.series.get()
-        {
-            series.up.dec();
-        }
-    }
 }
 
 /// An error with what caused it, on one line.
-pub(super) fn causes(error: &dyn std::error::Error) -> String {
+pub(crate) fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -13,7 +13,7 @@ use crate::certificates::{CertificateError, CertificateTable};
 use crate::config::{Config, ConfigError, Sources, TlsVersion};
 use crate::observe::metrics::Metrics;
 use crate::route::Routes;
-use crate::upstream::{HeadForm, Making, RootsError, check_files};
+use crate::upstream::{HeadForm, LoadContext, RootsError, causes, check_files};
 
 /// Why a config cannot be put in force. The operator's fault.
 #[derive(Debug, thiserror::Error)]
@@ -73,14 +73,14 @@ impl Settings {
             TlsVersion::V1_2 => &[&TLS13, &TLS12][..],
             TlsVersion::V1_3 => &[&TLS13][..],
         };
-        let making = Making {
+        let context = LoadContext {
             heads: HeadForm::new(&config.http),
             keepalive: config.server.keepalive,
             provider,
             metrics,
             generation,
         };
-        let routes = Routes::load(&config, &making, previous.map(|previous| &previous.routes))?;
+        let routes = Routes::load(&config, &context, previous.map(|previous| &previous.routes))?;
         Ok(Self {
             first_expiry: certificates.first_expiry(),
             tls: acceptor.server_config(versions, Arc::new(certificates)),
@@ -113,13 +113,8 @@ fn look_into_files(config: &Config, sources: &Sources<'_>) {
 
 fn refuse(sources: &Sources<'_>, keys: &[String], error: &dyn std::error::Error) {
     let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-    let mut why = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        why = format!("{why}: {error}");
-        cause = error.source();
-    }
-    sources.refuse_together(&keys, format!("accepted are PEM files that can be used; {why}"));
+    let problem = format!("accepted are PEM files that can be used; {}", causes(error));
+    sources.refuse_together(&keys, problem);
 }
 
 /// Shared by all workers of a proxy.

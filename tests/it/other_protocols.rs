@@ -109,3 +109,27 @@ async fn a_101_to_another_protocol_is_a_502() {
     drop(client);
     proxy.stop().await;
 }
+
+#[tokio::test]
+async fn a_body_that_is_too_large_is_refused_with_an_upgrade_as_well() {
+    let origin = Origin::scripted(async |mut connection: Scripted| {
+        connection.request_or_end().await;
+        connection.rest().await;
+    })
+    .await;
+    let routes = format!(
+        "[upstream]\nservers = [\"http://{}\"]\n[[routes]]\nupstream = \"default\"\nupgrades = [\"tcp\"]\nmax_body = \"4B\"\n",
+        origin.address
+    );
+    let proxy = Proxy::with_routes(&routes);
+    for body in [
+        "Content-Length: 5\r\n\r\n12345",
+        "Transfer-Encoding: chunked\r\n\r\n5\r\n12345\r\n0\r\n\r\n",
+    ] {
+        let mut client = proxy.connect().await;
+        client.send(&request("POST", "tcp", body)).await;
+        let head = client.response_head().await;
+        assert!(head.starts_with("HTTP/1.1 413 "), "{body:?}: {head}");
+    }
+    proxy.stop().await;
+}

@@ -20,6 +20,24 @@ fn upstream(origins: &[&Origin], keys: &str) -> String {
     format!("[upstream]\n{}{keys}", servers(origins))
 }
 
+/// Takes a request and hangs up.
+async fn breaking() -> Origin {
+    Origin::scripted(|mut connection| async move {
+        connection.request_or_end().await;
+    })
+    .await
+}
+
+/// The value of the series of this name and labels.
+async fn series(proxy: &Proxy, series: &str) -> usize {
+    let (_, text) = proxy.admin("GET", "/metrics", "").await;
+    let value = text.lines().find_map(|line| line.strip_prefix(series));
+    let value = value.unwrap_or_else(|| panic!("{series} is not in {text}"));
+    value.trim().parse().unwrap()
+}
+
+const RETRIES: &str = "headpin_upstream_retries_total{upstream=\"default\"}";
+
 /// How often each of `count` requests was answered by whom.
 async fn who_answers(client: &mut Client, count: usize) -> HashMap<String, usize> {
     let mut answers = HashMap::new();
@@ -126,11 +144,7 @@ async fn a_header_or_cookie_chooses_the_same_server_each_time() {
 
 #[tokio::test]
 async fn a_repeatable_request_goes_to_another_server_when_one_breaks_off() {
-    let broken = Origin::scripted(|mut connection| async move {
-        connection.request_or_end().await;
-    })
-    .await;
-    let well = named("well").await;
+    let (broken, well) = (breaking().await, named("well").await);
     let proxy = Proxy::with_routes(&upstream(&[&broken, &well], "eject_after = \"off\"\n"));
     let mut client = proxy.connect().await;
     let answers = who_answers(&mut client, 8).await;
@@ -145,11 +159,7 @@ async fn a_repeatable_request_goes_to_another_server_when_one_breaks_off() {
     }
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 200, 502, 502]);
-    let (_, text) = proxy.admin("GET", "/metrics", "").await;
-    assert!(
-        text.contains("headpin_upstream_retries_total{upstream=\"default\"} 4"),
-        "{text}"
-    );
+    assert_eq!(series(&proxy, RETRIES).await, 4);
     drop(client);
     proxy.stop().await;
 }
@@ -179,21 +189,14 @@ async fn a_silent_server_costs_a_repeatable_request_one_timeout_and_no_error() {
 
 #[tokio::test]
 async fn a_budget_bounds_the_repetitions() {
-    let breaks = |mut connection: crate::support::Scripted| async move {
-        connection.request_or_end().await;
-    };
-    let (one, two) = (Origin::scripted(breaks).await, Origin::scripted(breaks).await);
+    let (one, two) = (breaking().await, breaking().await);
     let proxy = Proxy::with_routes(&upstream(&[&one, &two], "eject_after = \"off\"\nretry_budget = 10\n"));
     let mut client = proxy.connect().await;
     for _ in 0..40 {
         assert_eq!(get(&mut client, "a", "/").await.0, 502);
     }
-    let (_, text) = proxy.admin("GET", "/metrics", "").await;
     // Ten at first, and one for every ten requests.
-    let retries = text
-        .lines()
-        .find_map(|line| line.strip_prefix("headpin_upstream_retries_total{upstream=\"default\"} "));
-    let retries: usize = retries.unwrap().parse().unwrap();
+    let retries = series(&proxy, RETRIES).await;
     assert!((10..=14).contains(&retries), "{retries}");
     drop(client);
     proxy.stop().await;
@@ -437,4 +440,44 @@ async fn one_bound_holds_for_all_servers_that_are_dialled() {
     assert_eq!(get(&mut client, "a", "/").await.0, 504);
     drop((client, stuck));
     proxy.stop().await;
+}
+
+#[tokio::test]
+async fn without_another_server_nothing_is_repeated_or_counted_as_such() {
+    let broken = breaking().await;
+    let proxy = Proxy::with_routes(&upstream(&[&broken], ""));
+    let mut client = proxy.connect().await;
+    for _ in 0..3 {
+        assert_eq!(get(&mut client, "a", "/").await.0, 502);
+    }
+    assert_eq!(series(&proxy, RETRIES).await, 0);
+    drop(client);
+    proxy.stop().await;
+}
+
+#[tokio::test]
+async fn a_response_that_cannot_be_used_is_its_servers_failure() {
+    for answer in [
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+    ] {
+        let origin = Origin::scripted(move |mut connection| async move {
+            while connection.request_or_end().await.is_some() {
+                connection.send(answer.as_bytes()).await;
+            }
+        })
+        .await;
+        let proxy = Proxy::with_routes(&upstream(&[&origin], ""));
+        let mut client = proxy.connect().await;
+        assert_eq!(get(&mut client, "a", "/").await.0, 502, "{answer}");
+        let of_all = "headpin_upstream_failures_total{cause=\"protocol\"}";
+        let of_server = format!(
+            "headpin_upstream_server_failures_total{{server=\"http://{}\",upstream=\"default\"}}",
+            origin.address
+        );
+        assert_eq!(series(&proxy, of_all).await, 1, "{answer}");
+        assert_eq!(series(&proxy, &of_server).await, 1, "{answer}");
+        drop(client);
+        proxy.stop().await;
+    }
 }

@@ -12,14 +12,14 @@ use crate::upstream::{Upstream, check_servers, resolve_names};
 
 /// Looks after the upstreams of the config in force, on a thread that there is only if one of them asks for it.
 #[derive(Debug, Default)]
-pub struct Keeper {
+pub struct UpstreamMonitor {
     /// Ends the thread when it is dropped.
     running: Mutex<Option<DropGuard>>,
 }
 
-impl Keeper {
+impl UpstreamMonitor {
     /// Looks after `upstreams` from now on, and no longer after those of before.
-    pub fn keep<'u>(&self, upstreams: impl Iterator<Item = &'u Arc<Upstream>>) {
+    pub fn follow<'u>(&self, upstreams: impl Iterator<Item = &'u Arc<Upstream>>) {
         let needy = |upstream: &&Arc<Upstream>| {
             let config = &upstream.config;
             config.health.is_some() || config.servers.iter().any(|server| server.url.name().is_some())
