@@ -135,3 +135,46 @@ pub(super) fn abandon(worker: &WorkerContext) -> usize {
         .for_each_tunnel(|tunnel| tunnel.mailbox.give(Order::End(CloseReason::Abandoned)));
     worker.registry.len()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::route::Route;
+    use crate::worker::{Shared, TunnelTarget};
+
+    #[tokio::test]
+    async fn tunnels_whose_route_is_gone_are_closed_in_waves_and_the_others_stay() {
+        let worker = WorkerContext::new(0, 1, HeadPolicy::Copy, Arc::new(Shared::for_test(1, 1)));
+        let tunnel = |is_gone: bool| {
+            let connection = worker.registry.register("192.0.2.1:1".parse().expect("an address"));
+            let target = TunnelTarget::for_test("/");
+            if is_gone {
+                target.with_route(Route::set_gone);
+            }
+            connection.into_tunnel(target)
+        };
+        let going: Vec<_> = (0..200).map(|_| tunnel(true)).collect();
+        let staying: Vec<_> = (0..5).map(|_| tunnel(false)).collect();
+        let closing = || {
+            let mut count = 0;
+            worker.registry.for_each_tunnel(|tunnel| {
+                count += usize::from(tunnel.mailbox.order().is_some());
+            });
+            count
+        };
+        let mut waves = Vec::new();
+        while closing() < going.len() {
+            let before = closing();
+            sweep(&worker);
+            waves.push(closing() - before);
+        }
+        assert_eq!(waves[..3], [20, 18, 17], "a tenth of those that are left: {waves:?}");
+        assert!(
+            waves.iter().rev().skip(1).all(|wave| *wave >= LEAST_OF_A_WAVE),
+            "{waves:?}"
+        );
+        assert!(staying.iter().all(|tunnel| tunnel.mailbox.order().is_none()));
+    }
+}

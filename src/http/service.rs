@@ -246,27 +246,10 @@ fn bounded(incoming: Incoming, route: &Route) -> Body {
 
 #[cfg(test)]
 mod tests {
-    use headpin_tls::TlsAcceptor;
     use http::StatusCode;
     use http_body_util::BodyExt;
-    use tokio::sync::Semaphore;
 
     use super::*;
-    use crate::config::Config;
-    use crate::observe::metrics::Metrics;
-    use crate::worker::Settings;
-
-    fn shared(requests: usize) -> Shared {
-        let metrics = Metrics::register(&prometheus::Registry::new()).expect("an empty registry");
-        let acceptor = TlsAcceptor::new().expect("randomness");
-        let settings = Settings::load(Config::default(), 0, &acceptor, &metrics, None).expect("the embedded default");
-        Shared {
-            settings: arc_swap::ArcSwap::from_pointee(settings),
-            metrics,
-            connections: Arc::new(Semaphore::new(1)),
-            requests: Arc::new(Semaphore::new(requests)),
-        }
-    }
 
     async fn status_of<S>(shared: &Shared, service: S) -> StatusCode
     where
@@ -288,7 +271,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_becomes_500_and_leaves_no_request_behind() {
-        let shared = shared(1);
+        let shared = Shared::for_test(1, 1);
         let service = tower::service_fn(|_: Request<()>| async { panic!("as if by a bug") });
         assert_eq!(status_of(&shared, service).await, StatusCode::INTERNAL_SERVER_ERROR);
         assert_eq!(shared.metrics.requests_in_flight.get(), 0);
@@ -297,21 +280,21 @@ mod tests {
 
     #[tokio::test]
     async fn past_the_limit_requests_are_shed_with_503() {
-        let shared = shared(0);
+        let shared = Shared::for_test(1, 0);
         let service = tower::service_fn(|_: Request<()>| async { Ok(Response::new(body::empty())) });
         assert_eq!(status_of(&shared, service).await, StatusCode::SERVICE_UNAVAILABLE);
     }
 
     #[tokio::test]
     async fn an_error_that_nobody_knows_is_not_taken_for_overload() {
-        let shared = shared(1);
+        let shared = Shared::for_test(1, 1);
         let service = tower::service_fn(|_: Request<()>| async { Err(BoxError::from("as if by a new layer")) });
         assert_eq!(status_of(&shared, service).await, StatusCode::INTERNAL_SERVER_ERROR);
     }
 
     #[tokio::test]
     async fn an_error_becomes_its_status() {
-        let shared = shared(1);
+        let shared = Shared::for_test(1, 1);
         let service = tower::service_fn(|_: Request<()>| async {
             let limit = std::time::Duration::from_secs(1);
             Err(BoxError::from(ProxyError::ResponseTimeout { limit }))

@@ -121,31 +121,16 @@ fn is_peers_fault(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use arc_swap::ArcSwap;
-    use headpin_tls::TlsAcceptor;
-    use prometheus::Registry;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::sync::Semaphore;
     use tokio::task::LocalSet;
 
     use super::*;
-    use crate::config::Config;
     use crate::observe::labels::HeadPolicy;
-    use crate::observe::metrics::Metrics;
-    use crate::worker::{Settings, Shared};
+    use crate::worker::Shared;
 
     #[tokio::test]
     async fn who_waits_in_the_backlog_when_the_drain_begins_is_served() {
-        let metrics = Metrics::register(&Registry::new()).unwrap();
-        let acceptor = TlsAcceptor::new().unwrap();
-        let settings = Settings::load(Config::default(), 0, &acceptor, &metrics, None).unwrap();
-        let shared = Shared {
-            settings: ArcSwap::from_pointee(settings),
-            metrics,
-            connections: Arc::new(Semaphore::new(2)),
-            requests: Arc::new(Semaphore::new(1)),
-        };
-        let worker = WorkerContext::new(0, 1, HeadPolicy::Copy, Arc::new(shared));
+        let worker = WorkerContext::new(0, 1, HeadPolicy::Copy, Arc::new(Shared::for_test(2, 1)));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut clients = Vec::new();

@@ -129,3 +129,19 @@ pub struct Shared {
     /// A permit for each request without a response.
     pub requests: Arc<Semaphore>,
 }
+
+#[cfg(test)]
+impl Shared {
+    /// On the embedded default, with so many permits.
+    pub(crate) fn for_test(connections: usize, requests: usize) -> Self {
+        let metrics = Metrics::register(&prometheus::Registry::new()).expect("an empty registry");
+        let acceptor = TlsAcceptor::new().expect("randomness");
+        let settings = Settings::load(Config::default(), 0, &acceptor, &metrics, None).expect("the embedded default");
+        Self {
+            settings: ArcSwap::from_pointee(settings),
+            metrics,
+            connections: Arc::new(Semaphore::new(connections)),
+            requests: Arc::new(Semaphore::new(requests)),
+        }
+    }
+}

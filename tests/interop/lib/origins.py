@@ -202,6 +202,19 @@ class UnixNginx(Nginx):
         return True
 
 
+# How every config of HAProxy here begins.
+HAPROXY = """\
+global
+    maxconn 2000
+    nbthread 1
+defaults
+    mode http
+    timeout client 1m
+    timeout connect 5s
+    timeout server 1m
+"""
+
+
 class Haproxy(Origin):
     """HAProxy, many servers in one process."""
 
@@ -215,17 +228,7 @@ frontend {name}
     http-request return status 200 content-type application/json lf-string '{self.answer(name)}'"""
             for name in self.names
         )
-        return f"""\
-global
-    maxconn 2000
-    nbthread 1
-defaults
-    mode http
-    timeout client 1m
-    timeout connect 5s
-    timeout server 1m
-{servers}
-"""
+        return f"{HAPROXY}{servers}\n"
 
     def answer(self, name):
         return json.dumps({"server": name, "uri": "%[pathq]", "host": "%[req.hdr(host)]"})
@@ -241,15 +244,7 @@ def on_the_way(world, port):
     haproxy = Haproxy(world, ["way"])
     haproxy.config = lambda: (
         f"""\
-global
-    maxconn 2000
-    nbthread 1
-defaults
-    mode http
-    timeout client 1m
-    timeout connect 5s
-    timeout server 1m
-    timeout tunnel 10m
+{HAPROXY}    timeout tunnel 10m
 frontend way
     bind 127.0.0.1:{haproxy.ports["way"]}
     default_backend server

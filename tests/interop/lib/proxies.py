@@ -32,14 +32,16 @@ class Headpin:
         self.port = None
         self.admin_port = None
 
+    def certificates(self):
+        """The value of tls.certificates."""
+        leaves = (f"{{ cert = {quote(leaf.cert)}, key = {quote(leaf.key)} }}" for leaf in self.world.pki.leaves)
+        return f"[{', '.join(leaves)}]"
+
     def config(self):
         """The config of this proxy, as text."""
-        leaves = ", ".join(
-            f"{{ cert = {quote(leaf.cert)}, key = {quote(leaf.key)} }}" for leaf in self.world.pki.leaves
-        )
         sections = {
             "server": {"listen": quote("127.0.0.1:0"), "drain_grace": quote("5s")},
-            "tls": {"certificates": f"[{leaves}]"},
+            "tls": {"certificates": self.certificates()},
             "upstream": {"servers": f"[{quote(f'http://127.0.0.1:{self.upstream_port}')}]"},
             "admin": {"listen": quote("127.0.0.1:0")},
             "log": {"format": quote("json")},

@@ -35,13 +35,10 @@ class RoutedHeadpin(proxies.Headpin):
         """The start of the command line, for a proxy that needs surroundings of its own."""
 
     def config(self):
-        leaves = ", ".join(
-            f"{{ cert = {quote(leaf.cert)}, key = {quote(leaf.key)} }}" for leaf in self.world.pki.leaves
-        )
         common = f"""\
 head_policy = {quote(self.policy)}
 server = {{ listen = "127.0.0.1:0", drain_grace = "5s", workers = {json.dumps(self.workers)} }}
-tls = {{ certificates = [{leaves}] }}
+tls = {{ certificates = {self.certificates()} }}
 admin = {{ listen = "127.0.0.1:0" }}
 log = {{ format = "json" }}
 """
