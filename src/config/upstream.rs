@@ -80,17 +80,17 @@ settings! {
         pool_idle_timeout: Duration = duration(SHORTEST..=LONGEST), default(Duration::from_secs(60)), at_reload;
         /// Connections without a request that a worker keeps for each server; more are closed. 0 keeps none.
         pool_max_idle: usize = count(0..=MAX_POOL_MAX_IDLE), default(64), at_reload;
-        /// How long a server is passed over that could not be reached, or that failed eject_after times in a row; "0s": not at
-        /// all. The default is short enough for a restart. Each further failure doubles it.
+        /// How long a server is passed over when it cannot be reached, or has failed eject_after times in a row; "0s": not at
+        /// all. The default is short enough for a restart. The time doubles each time, until the server answers.
         down_for: Duration = duration(Duration::ZERO..=LONGEST), default(Duration::from_secs(5)), at_reload;
         /// The longest that a server is passed over after many failures.
         down_for_max: Duration = duration(Duration::ZERO..=LONGEST), default(Duration::from_secs(60)), at_reload;
-        /// Requests in a row that a server fails before it is passed over, or "off": with no answer in time, a broken one, or
-        /// 502, 503 or 504. One that cannot be connected to is passed over at once.
+        /// Failed requests in a row after which a server is passed over, or "off". A request has failed when its answer does not
+        /// come in time, breaks off, or is 502, 503 or 504. A server that cannot be connected to is passed over at once.
         eject_after: Option<NonZeroUsize> = or_off(positive(1_000_000)), default(NonZeroUsize::new(5)), at_reload;
         /// The share of the servers, in percent, that may be passed over for their answers at the same time; one always may. Those
-        /// past it are tried in turn, as a crowd on the last servers brings them down too. A server that cannot be connected to
-        /// is passed over whatever share that is.
+        /// past it are tried in turn: the whole load would bring down the last servers too. A server that cannot be connected to
+        /// is passed over in any case.
         eject_share: usize = count(0..=100), default(50), at_reload;
         /// How long a server that comes back takes to get to its whole share of the requests, or "off".
         slow_start: Option<Duration> = or_off(duration(SHORTEST..=LONGEST)), default(None), at_reload;

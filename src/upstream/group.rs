@@ -114,7 +114,7 @@ impl Upstream {
         self.servers.load_full()
     }
 
-    /// What a request with `headers` of a client at `peer` goes by.
+    /// How a server is chosen for a request with `headers` from a client at `peer`.
     #[must_use]
     pub fn plan(&self, headers: &HeaderMap, peer: IpAddr) -> Plan {
         self.budget.deposit();
@@ -276,7 +276,7 @@ impl Upstream {
         let set = ServerSet::new(servers);
         retire(&old, &set);
         self.servers.store(Arc::new(set));
-        // Who waits may have a place in a new server.
+        // Requests that wait may find a place in a new server.
         self.freed.notify_waiters();
         true
     }
@@ -319,8 +319,8 @@ fn retire(old: &ServerSet, new: &ServerSet) {
     }
 }
 
-/// One endpoint for each address of the family that the system's resolver, or the name's server, has more of; the other family's
-/// are tried beside it (RFC 8305). Two families are two ways to the same servers, and not twice as many.
+/// One endpoint for each address of the family that has more of them. Addresses of the other family are tried beside it (RFC
+/// 8305): two families are two ways to the same servers, and not twice as many servers.
 fn endpoints(addresses: &[SocketAddr]) -> Vec<Endpoint> {
     let mut addresses = addresses.to_vec();
     addresses.sort_unstable();

@@ -12,9 +12,9 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::group::Upstream;
 use crate::config::ServerUrl;
 
-/// The least time from one answer to the next question, whatever a time to live says.
+/// The shortest time from an answer to the next question, whatever the time to live says.
 const SHORTEST: Duration = Duration::from_secs(1);
-/// The longest: a record that is valid for a day may be changed in the meantime by somebody who has not thought of it.
+/// The longest time to that question: an operator may change a record that is still valid for a day.
 const LONGEST: Duration = Duration::from_secs(300);
 /// After a question without an answer.
 const AGAIN: Duration = Duration::from_secs(2);
