@@ -233,7 +233,9 @@ async fn a_lost_proxy_is_told_and_found_again() {
     let config = files.folder.path().join("headpin.toml");
     let settings = SETTINGS.replace("[log]", "[log]\nformat = \"json\"");
     let admin = |address: &str| format!("{settings}\n[admin]\nlisten = \"{address}\"");
-    files.write_config(&servers, HeadPolicy::Pin, &admin("127.0.0.1:0"));
+    // On an address that no other test has, so that none can take the port while no proxy listens on it.
+    let [high, low] = (std::process::id() as u16).to_be_bytes();
+    files.write_config(&servers, HeadPolicy::Pin, &admin(&format!("127.{high}.{low}.2:0")));
 
     let first = Serving::start(&config);
     let address = first.admin;

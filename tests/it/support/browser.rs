@@ -11,8 +11,11 @@ use tempfile::TempDir;
 
 use super::client::plain;
 
-/// A browser may take long to start beside other tests.
+/// A page may take long to change beside other tests.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Chromium takes less than 3 s to start, or hangs: chromedriver waits for it for as long as PATIENCE.
+const START: Duration = Duration::from_secs(20);
+const STARTS: usize = 3;
 
 pub const TAB: char = '\u{e004}';
 pub const ENTER: char = '\u{e007}';
@@ -27,8 +30,18 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// With a window of the size of a laptop's.
+    /// With a window of the size of a laptop's. A browser that hangs as it starts is killed, and another is started.
     pub async fn start() -> Self {
+        for _ in 0..STARTS {
+            match tokio::time::timeout(START, Self::start_one()).await {
+                Ok(browser) => return browser,
+                Err(_) => eprintln!("Chromium has not started in {START:?}; another is started"),
+            }
+        }
+        panic!("Chromium has not started in {STARTS} attempts of {START:?} each");
+    }
+
+    async fn start_one() -> Self {
         let mut driver = Command::new("chromedriver")
             .arg("--port=0")
             .stdout(Stdio::piped())
@@ -56,6 +69,7 @@ impl Browser {
             // The tests may run as root, in a container.
             "--no-sandbox",
             "--disable-dev-shm-usage",
+            "--disable-gpu",
             "--window-size=1440,1000",
             format!("--user-data-dir={}", browser._profile.path().display()),
         ]);
