@@ -17,8 +17,8 @@ use tokio::time::{Sleep, sleep};
 
 use super::flow::Flow;
 use super::head_io::HeadIo;
-use super::headers::{Listener, Origin};
 use super::measured;
+use super::origin::{Listener, Origin};
 use super::service::{Exchange, connection_service};
 use crate::config::{HEADERS, HeaderCase};
 use crate::observe::labels::{HandshakeResult, HttpClose};
@@ -52,7 +52,7 @@ pub fn spawn_connection(
     let listed = worker.registry.register(peer);
     let record = Rc::clone(listed.record());
     record.claim(taken);
-    let serving = serve_connection(Rc::clone(worker), socket, Origin { peer, listener }, listed, admission);
+    let serving = serve_connection(Rc::clone(worker), socket, peer, listener, listed, admission);
     worker.http_task_bytes.set(size_of_val(&serving));
     measured::spawn(worker, &record, serving);
 }
@@ -61,7 +61,8 @@ pub fn spawn_connection(
 async fn serve_connection(
     worker: Rc<WorkerContext>,
     socket: TcpStream,
-    origin: Origin,
+    peer: SocketAddr,
+    listener: Listener,
     listed: ListedConnection,
     admission: Admission,
 ) {
@@ -70,11 +71,11 @@ async fn serve_connection(
     match handshake(&worker, socket, &listed, &settings).await {
         Ok(stream) => {
             let stream = Admitted { stream, admission };
-            serve_http(worker, stream, origin, listed, &settings).await;
+            serve_http(worker, stream, Origin::new(peer, listener), listed, &settings).await;
         }
         Err(error) => {
             metrics.tls_handshakes_total[failed(&error)].inc();
-            tracing::debug!(peer = %origin.peer, error = &error as &dyn std::error::Error, "no TLS connection");
+            tracing::debug!(%peer, error = &error as &dyn std::error::Error, "no TLS connection");
         }
     }
 }
@@ -111,6 +112,7 @@ async fn serve_http(
     listed: ListedConnection,
     settings: &Settings,
 ) {
+    let peer = origin.peer;
     let io = HeadIo::new(stream);
     let state = io.state();
     listed.speaks_http(io.state());
@@ -182,7 +184,7 @@ async fn serve_http(
             closed[reason].inc();
             if let Err(error) = &result {
                 let error = error as &dyn std::error::Error;
-                tracing::debug!(peer = %origin.peer, error, %reason, "an HTTP connection broke");
+                tracing::debug!(%peer, error, %reason, "an HTTP connection broke");
             }
             say_goodbye(parts.io.into_inner(), &state.flow, reason).await;
         }

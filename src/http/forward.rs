@@ -19,11 +19,12 @@ use super::error::ProxyError;
 use super::expect;
 use super::framing;
 use super::head_io::IoState;
-use super::headers::{self, Origin};
+use super::headers;
 use super::informational::Informational;
 use super::layer::{NoResponse, ResponseTimeoutLayer};
 use super::lease::Lease;
 use super::once::Once;
+use super::origin::Origin;
 use super::sticky;
 use super::target;
 use crate::route::Route;
@@ -60,7 +61,7 @@ pub(crate) async fn forward<B>(
     worker: &WorkerContext,
     route: &Route,
     upstream: &Upstream,
-    origin: Origin,
+    origin: &Origin,
     io: &IoState,
     mut request: Request<B>,
 ) -> Result<(Response<Body>, Lease), ProxyError>
@@ -264,7 +265,7 @@ pub(super) fn finish(response: Response<Incoming>, route: &Route) -> Result<Resp
 
 /// Makes the head of a request ready for the upstream, and sees to it that its body will be framed as it came: hyper would send
 /// an empty body of unknown length as chunked, or drop one with GET.
-pub(crate) fn prepare<B: HttpBody>(request: &mut Request<B>, origin: Origin, route: &Route) -> Result<(), ProxyError> {
+pub(crate) fn prepare<B: HttpBody>(request: &mut Request<B>, origin: &Origin, route: &Route) -> Result<(), ProxyError> {
     if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
         return Err(ProxyError::Method(request.method().clone()));
     }
@@ -275,7 +276,8 @@ pub(crate) fn prepare<B: HttpBody>(request: &mut Request<B>, origin: Origin, rou
     {
         return Err(ProxyError::BodyTooLarge { most });
     }
-    headers::prepare_request(request.headers_mut(), origin, route.forwarded);
+    headers::remove_hop_by_hop(request.headers_mut());
+    origin.tell(request.headers_mut(), route.forwarded);
     headers::change(request.headers_mut(), route.request_headers.as_ref());
     if request.body().is_end_stream() {
         // There is nothing to wait with.

@@ -16,6 +16,7 @@ mod layer;
 mod lease;
 mod measured;
 mod once;
+mod origin;
 mod service;
 mod sticky;
 mod target;
@@ -23,4 +24,4 @@ mod upgrade;
 
 pub use connection::spawn_connection;
 pub use head_io::{HeadIo, IoState};
-pub use headers::Listener;
+pub use origin::Listener;

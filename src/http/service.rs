@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use futures_util::FutureExt as _;
 use http::{Request, Response};
 use http_body::Body as _;
 use http_body_util::Limited;
@@ -19,7 +20,6 @@ use tower::load_shed::LoadShedLayer;
 use tower::{BoxError, Service, ServiceBuilder, ServiceExt};
 use tower_http::body::UnsyncBoxBody;
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::request_id::{PropagateRequestIdLayer, SetRequestIdLayer};
 use tower_http::timeout::TimeoutBody;
 
 use super::answer;
@@ -28,9 +28,9 @@ use super::error::{self, ProxyError};
 use super::forward::forward;
 use super::handshake::{Protocol, asked_protocol};
 use super::head_io::IoState;
-use super::headers::Origin;
-use super::layer::{CurrentRoute, ObserveLayer, ObservedBody, RandomRequestId, RescueLayer};
+use super::layer::{CurrentRoute, IdentifyLayer, ObserveLayer, ObservedBody, RescueLayer};
 use super::lease::Lease;
+use super::origin::Origin;
 use super::upgrade::{self, UpstreamHalf};
 use crate::route::{Action, NoRoute, Route};
 use crate::upstream::Upstream;
@@ -94,9 +94,8 @@ where
     B: 'static,
 {
     ServiceBuilder::new()
-        .layer(SetRequestIdLayer::x_request_id(RandomRequestId))
+        .layer(IdentifyLayer)
         .layer(ObserveLayer::new(Arc::clone(&shared.metrics), peer, Rc::clone(route)))
-        .layer(PropagateRequestIdLayer::x_request_id())
         .layer(CatchPanicLayer::custom(panicked))
         .layer(RescueLayer::new(error::respond))
         .layer(LoadShedLayer::new())
@@ -140,7 +139,11 @@ where
         }
         self.exchange.asked_protocol.replace(protocol);
         let exchange = Rc::clone(&self.exchange);
-        let response = self.stack.clone().oneshot(request);
+        let mut stack = self.stack.clone();
+        let response = match stack.ready().now_or_never() {
+            Some(Ok(stack)) => stack.call(request),
+            None => unreachable!("a stack that sheds load is always ready"),
+        };
         Box::pin(async move {
             let response = response.await?;
             exchange.io.informational_written().await;
@@ -202,7 +205,7 @@ impl Exchange {
             &self.record,
             route,
             upstream,
-            self.origin,
+            &self.origin,
             protocol,
             request,
         );
@@ -226,7 +229,7 @@ impl Exchange {
         request: Request<Incoming>,
     ) -> Result<Response<Body>, ProxyError> {
         let request = request.map(|incoming| bounded(incoming, route));
-        let (response, lease) = forward(&self.worker, route, upstream, self.origin, &self.io, request).await?;
+        let (response, lease) = forward(&self.worker, route, upstream, &self.origin, &self.io, request).await?;
         self.lease.replace(Some(lease));
         Ok(response)
     }

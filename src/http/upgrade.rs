@@ -17,10 +17,11 @@ use super::error::ProxyError;
 use super::forward;
 use super::handshake::{self, Protocol};
 use super::head_io::HeadIo;
-use super::headers::{self, Origin};
+use super::headers;
 use super::lease::Lease;
 use super::measured;
 use super::once::Once;
+use super::origin::Origin;
 use super::sticky;
 use super::target;
 use crate::observe::labels::{HeadPolicy, UpgradeResult};
@@ -73,7 +74,7 @@ pub(crate) async fn exchange(
     record: &Rc<ConnectionRecord>,
     route: &Arc<Route>,
     upstream: &Arc<Upstream>,
-    origin: Origin,
+    origin: &Origin,
     protocol: &Protocol,
     request: Request<Body>,
 ) -> Result<(Response<Body>, Outcome), ProxyError> {
@@ -95,7 +96,7 @@ async fn try_exchange(
     record: &Rc<ConnectionRecord>,
     route: &Arc<Route>,
     upstream: &Arc<Upstream>,
-    origin: Origin,
+    origin: &Origin,
     protocol: &Protocol,
     mut request: Request<Body>,
 ) -> Result<(Response<Body>, Outcome), ProxyError> {

@@ -6,6 +6,6 @@ mod rescue;
 mod response_timeout;
 
 pub(super) use observe::{CurrentRoute, ObserveLayer, ObservedBody};
-pub(super) use request_id::RandomRequestId;
+pub(super) use request_id::IdentifyLayer;
 pub(super) use rescue::RescueLayer;
 pub(super) use response_timeout::{NoResponse, ResponseTimeoutLayer};

@@ -13,13 +13,12 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 use tower::{Layer, Service};
 
+use super::request_id::REQUEST_ID;
+
 use crate::observe::ACCESS_LOG;
 use crate::observe::labels::StatusClass;
 use crate::observe::metrics::{GaugeGuard, Metrics};
 use crate::route::Route;
-
-/// Names a request in the logs of everything that handles it.
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The route of a connection's request under way.
 pub(crate) type CurrentRoute = Rc<RefCell<Option<Arc<Route>>>>;
