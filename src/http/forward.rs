@@ -155,7 +155,8 @@ impl Message<'_> {
         }
         // Begins with the first connection that is made.
         let deadline = *deadline.get_or_insert_with(|| upstream.dial_deadline());
-        let connected = upstream.connect(server, deadline).await;
+        // Apart, like what sends a body: these are large, and most requests need neither.
+        let connected = Box::pin(upstream.connect(server, deadline)).await;
         let (sender, driving) = connected.inspect_err(|error| upstream.note_dial_error(server, error))?;
         worker.tracker.spawn_local(driving);
         let mut checkout = worker.pools.check_out(sender, server, upstream);
@@ -190,7 +191,8 @@ impl Message<'_> {
             let sent = sender.try_send_request(request.map(body::boxed));
             async { sent.await.map_err(|error| BoxError::from(NotSent::of(error))) }
         });
-        let answered = ResponseTimeoutLayer::new(limit).layer(sending).oneshot(request).await;
+        let answered = ResponseTimeoutLayer::new(limit).layer(sending).oneshot(request);
+        let answered = Box::pin(answered).await;
         answered.map_err(|error| match error.downcast::<NotSent>() {
             Ok(failed) => Failed::of(*failed, self.route),
             Err(error) if error.is::<NoResponse>() => Failed::silent(limit),
