@@ -59,6 +59,8 @@ def pingora(build):
     target = build / "pingora"
     found = target / "release" / "headpin-peer-pingora"
     if not found.exists():
+        # Builds its zlib.
+        program("cmake", "cmake")
         print("building Pingora's proxy, which takes minutes", file=sys.stderr)
     manifest = PEERS / "pingora" / "Cargo.toml"
     build = ["cargo", "build", "--locked", "--release", "--quiet", "--manifest-path", manifest, "--target-dir", target]
