@@ -155,8 +155,9 @@ def from_routes(results):
                 shown_spread(many, row),
                 f"with {few} {shown_spread(one, row)}",
                 shown_ratio(many["ratio"]),
-                "no growth above 3 %",
-                many["ratio"]["median"] <= SAME,
+                "not above it in every round",
+                # Single rounds differ by a third on a machine that others use as well: growth is what all of them show.
+                many["ratio"]["least"] <= 1,
             )
 
 
