@@ -49,7 +49,8 @@ pub(crate) struct UpstreamHalf {
 impl UpstreamHalf {
     /// Where the tunnel leads, the stream, and the head that was cut from it under `policy`.
     pub(crate) fn into_half(self, policy: HeadPolicy) -> (TunnelTarget, Half<UpstreamSlices>) {
-        let (stream, head) = self.io.into_head(&self.read_too_much, policy);
+        let (mut stream, head) = self.io.into_head(&self.read_too_much, policy);
+        stream.begin_tunnel();
         (self.target, Half { stream, head })
     }
 }

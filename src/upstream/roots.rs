@@ -104,5 +104,6 @@ pub(super) fn client_config(
     client.alpn_protocols = vec![b"http/1.1".to_vec()];
     // For the record layer of tunnels; they do not leave the process.
     client.enable_secret_extraction = true;
+    client.key_log = headpin_tls::secret_tap();
     Ok(Arc::new(client))
 }

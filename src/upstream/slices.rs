@@ -36,6 +36,13 @@ impl UpstreamSlices {
             _open: open,
         }
     }
+
+    /// From now on it carries frames: it lives long, and keeps nothing for later connections.
+    pub fn begin_tunnel(&mut self) {
+        if let Either::Right(stream) = &mut self.kind {
+            stream.end_tickets();
+        }
+    }
 }
 
 impl SliceRead for UpstreamSlices {

@@ -180,7 +180,7 @@ async fn the_parts_are_the_resident_set_in_four_states_and_it_comes_back() {
 
     let idle = proxy.tunnels().await;
     let memory = is_whole("idle", &proxy).await;
-    for (part, least, most) in [("tls", 1_500.0, 6_000.0), ("tunnels", 900.0, 3_000.0)] {
+    for (part, least, most) in [("tls", 200.0, 1_200.0), ("tunnels", 900.0, 3_000.0)] {
         let each = bytes(&memory, part) / TUNNELS as f64;
         assert!(
             (least..most).contains(&each),

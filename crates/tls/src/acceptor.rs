@@ -6,6 +6,8 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::{NoServerSessionStorage, ProducesTickets, ResolvesServerCert};
 use rustls::{ServerConfig, SupportedProtocolVersion};
 
+use super::tap::secret_tap;
+
 /// Protocols offered by ALPN; a client that insists on HTTP/1.0 names it.
 const ALPN: [&[u8]; 2] = [b"http/1.1", b"http/1.0"];
 
@@ -58,6 +60,7 @@ impl TlsAcceptor {
         server.alpn_protocols = ALPN.iter().map(|name| name.to_vec()).collect();
         // For the record layer; they do not leave the process.
         server.enable_secret_extraction = true;
+        server.key_log = secret_tap();
         server.ticketer = Arc::clone(&self.tickets);
         server.send_tls13_tickets = TICKETS;
         server.session_storage = Arc::new(NoServerSessionStorage {});

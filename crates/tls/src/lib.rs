@@ -10,25 +10,30 @@
 //! exactly their size.
 
 mod acceptor;
+mod contexts;
 mod error;
 mod fault;
 mod outgoing;
 mod pieces;
 mod records;
+mod secret;
 mod session;
 mod side;
 mod stream;
+mod tap;
 mod traffic;
 mod unbuffered;
 
 pub use acceptor::TlsAcceptor;
+pub use contexts::Contexts;
 pub use error::HandshakeError;
 #[doc(hidden)]
 pub use fault::Fault;
 pub use outgoing::Outgoing;
 pub use session::Session;
-pub use side::{Client, Server, Side};
+pub use side::{Client, Server, Side, Tickets};
 pub use stream::{SlabStream, TlsBuffers};
+pub use tap::secret_tap;
 
 #[cfg(any(test, feature = "fuzzing"))]
 mod tests;

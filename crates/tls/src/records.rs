@@ -1,21 +1,22 @@
 //! The record layer of TLS 1.3 after the handshake (RFC 8446 sections 5, 6 and 4.6.3), in place and without buffers.
 //!
-//! rustls shakes hands, then hands out the traffic secrets and keeps the key schedule: new keys come from it. What is
-//! left is opening and sealing records, key updates and alerts. A record is opened where it was read, so the plaintext
+//! rustls shakes hands and is let go. What stays are the secrets of both directions, from which all later keys come. What is
+//! left to do is opening and sealing records, key updates and alerts. A record is opened where it was read, so the plaintext
 //! *is* the slab's bytes; nothing is copied but what follows the first record of one read, by the few bytes of a header
 //! and a tag, so that one slice holds all of it.
 
 use std::fmt;
 use std::ops::Range;
 
-use rustls::kernel::KernelConnection;
-use rustls::{AlertDescription, ContentType, Error, HandshakeType, InvalidMessage, PeerMisbehaved};
+use rustls::{AlertDescription, ContentType, Error, HandshakeType, InvalidMessage, PeerMisbehaved, Tls13CipherSuite};
 
+use super::contexts::Contexts;
 use super::fault::{Fault, fault, internal};
 use super::outgoing::Outgoing;
 use super::pieces::Pieces;
 use super::side::Side;
-use super::traffic::TrafficKeys;
+use super::tap::TrafficSecrets;
+use super::traffic::{Parts, TrafficKeys};
 
 /// Type, version and length of a record.
 pub(super) const HEADER: usize = 5;
@@ -68,15 +69,15 @@ pub(super) fn record_len(bytes: &[u8]) -> Option<usize> {
 
 /// Both directions of a connection whose handshake is done.
 pub(super) struct Records<S: Side> {
-    /// Makes new keys from old ones.
-    schedule: KernelConnection<S::Data>,
+    suite: &'static Tls13CipherSuite,
+    parts: Parts,
     read: TrafficKeys,
     write: TrafficKeys,
     /// Bytes that have come of a KeyUpdate message: type, length in three bytes, request (RFC 8446 section 4.6.3). Each
     /// is judged when it comes.
     message_len: u8,
-    /// What has come of another message.
-    message: S::Message,
+    /// What other messages this side takes, and what has come of one.
+    messages: S::Messages,
     /// A KeyUpdate of our own has to go before the next data.
     update_due: bool,
     /// So many records more are of one packet.
@@ -90,15 +91,26 @@ impl<S: Side> Records<S> {
     /// Takes over from `connection`, whose handshake is done and which has nothing to say.
     ///
     /// # Errors
-    /// When it does not hand out its secrets.
-    pub(super) fn take_over(connection: S::Connection) -> Result<Self, Error> {
-        let (secrets, schedule) = S::into_kernel(connection)?;
+    /// When it does not say how many records there have been, or `secrets` are not all there.
+    pub(super) fn take_over(connection: S::Connection, secrets: TrafficSecrets) -> Result<Self, Error> {
+        let (extracted, kernel) = S::into_kernel(connection)?;
+        let suite = kernel.negotiated_cipher_suite().tls13();
+        let suite = suite.ok_or_else(|| Error::General("not TLS 1.3".into()))?;
+        let parts = Parts::of(suite.common.suite)?;
+        let (client, server) = secrets.both()?;
+        let (read, write) = if S::IS_SERVER {
+            (client, server)
+        } else {
+            (server, client)
+        };
         Ok(Self {
-            schedule,
-            read: TrafficKeys::new(secrets.rx)?,
-            write: TrafficKeys::new(secrets.tx)?,
+            suite,
+            parts,
+            // rustls has keys as well; ours come from the secrets, as later ones do. Tests hold both together.
+            read: TrafficKeys::new(parts, read, extracted.rx.0)?,
+            write: TrafficKeys::new(parts, write, extracted.tx.0)?,
             message_len: 0,
-            message: S::Message::default(),
+            messages: S::messages(kernel),
             update_due: false,
             small: 0,
             empty_records: 0,
@@ -107,27 +119,39 @@ impl<S: Side> Records<S> {
         })
     }
 
+    #[expect(clippy::unused_self, reason = "asked like rustls")]
     pub(super) fn protocol(&self) -> rustls::ProtocolVersion {
-        self.schedule.protocol_version()
+        rustls::ProtocolVersion::TLSv1_3
     }
 
     pub(super) fn suite(&self) -> rustls::CipherSuite {
-        self.schedule.negotiated_cipher_suite().suite()
+        self.suite.common.suite
+    }
+
+    /// Drops what `contexts` has of these keys.
+    pub(super) fn forget_contexts(&self, contexts: &mut Contexts) {
+        self.read.forget_context(contexts);
+        self.write.forget_context(contexts);
+    }
+
+    /// What messages other than KeyUpdates are handled with.
+    pub(super) fn messages(&mut self) -> &mut S::Messages {
+        &mut self.messages
     }
 
     /// Opens every whole record of `bytes` in place, and says where the data is, also that which came before a fault.
-    pub(super) fn receive(&mut self, bytes: &mut [u8]) -> (Opened, Result<(), Fault>) {
+    pub(super) fn receive(&mut self, bytes: &mut [u8], contexts: &mut Contexts) -> (Opened, Result<(), Fault>) {
         let mut opened = Opened::default();
-        let result = self.open_all(bytes, &mut opened);
+        let result = self.open_all(bytes, contexts, &mut opened);
         (opened, result)
     }
 
-    fn open_all(&mut self, bytes: &mut [u8], opened: &mut Opened) -> Result<(), Fault> {
+    fn open_all(&mut self, bytes: &mut [u8], contexts: &mut Contexts, opened: &mut Opened) -> Result<(), Fault> {
         while let Some(len) = whole_record(&bytes[opened.rest..])? {
             let start = opened.rest;
             opened.rest += len;
-            let (typ, content) = self.open(&mut bytes[start..start + len])?;
-            if (self.message_len > 0 || S::is_within(&self.message)) && typ != ContentType::Handshake {
+            let (typ, content) = self.open(&mut bytes[start..start + len], contexts)?;
+            if (self.message_len > 0 || S::is_within(&self.messages)) && typ != ContentType::Handshake {
                 let error = PeerMisbehaved::MessageInterleavedWithHandshakeMessage;
                 return Err(fault(AlertDescription::UnexpectedMessage, error));
             }
@@ -150,7 +174,7 @@ impl<S: Side> Records<S> {
                         bytes.copy_within(content, end);
                     }
                 }
-                ContentType::Handshake => self.handshake(&bytes[start + HEADER..][..content])?,
+                ContentType::Handshake => self.handshake(&bytes[start + HEADER..][..content], contexts)?,
                 ContentType::Alert => {
                     opened.closed = self.alert(&bytes[start + HEADER..][..content])?;
                     if opened.closed {
@@ -164,11 +188,11 @@ impl<S: Side> Records<S> {
     }
 
     /// Opens one record; the type of its content and the length, in bytes behind the header.
-    fn open(&mut self, record: &mut [u8]) -> Result<(ContentType, usize), Fault> {
+    fn open(&mut self, record: &mut [u8], contexts: &mut Contexts) -> Result<(ContentType, usize), Fault> {
         let (header, sealed) = record.split_at_mut(HEADER);
         let inner = self
             .read
-            .open(header, sealed)
+            .open(self.parts, contexts, header, sealed)
             .map_err(|error| fault(AlertDescription::BadRecordMac, error))?;
         if inner.len() > MAX_PLAINTEXT + 1 {
             return Err(too_large());
@@ -182,14 +206,14 @@ impl<S: Side> Records<S> {
     }
 
     /// The next part of messages: KeyUpdates, and what else this side takes.
-    fn handshake(&mut self, mut part: &[u8]) -> Result<(), Fault> {
+    fn handshake(&mut self, mut part: &[u8], contexts: &mut Contexts) -> Result<(), Fault> {
         if part.is_empty() {
             return Err(unexpected(ContentType::Handshake));
         }
         while let Some((byte, rest)) = part.split_first() {
             let is_update = HandshakeType::from(*byte) == HandshakeType::KeyUpdate;
-            if S::is_within(&self.message) || (self.message_len == 0 && !is_update) {
-                let taken = S::take(&mut self.message, &mut self.schedule, part)?;
+            if S::is_within(&self.messages) || (self.message_len == 0 && !is_update) {
+                let taken = S::take(&mut self.messages, part)?;
                 part = &part[taken..];
                 continue;
             }
@@ -201,7 +225,7 @@ impl<S: Side> Records<S> {
                 (3, byte) if byte != 1 => return Err(no_key_update(AlertDescription::DecodeError)),
                 (4, request) => {
                     self.message_len = 0;
-                    self.key_update(request, part)?;
+                    self.key_update(request, part, contexts)?;
                 }
                 _ => {}
             }
@@ -210,7 +234,7 @@ impl<S: Side> Records<S> {
     }
 
     /// RFC 8446 section 4.6.3; `rest` is what follows in the same record, under keys that are no longer good.
-    fn key_update(&mut self, request: u8, rest: &[u8]) -> Result<(), Fault> {
+    fn key_update(&mut self, request: u8, rest: &[u8], contexts: &mut Contexts) -> Result<(), Fault> {
         if !rest.is_empty() {
             let error = PeerMisbehaved::KeyEpochWithPendingFragment;
             return Err(fault(AlertDescription::UnexpectedMessage, error));
@@ -220,8 +244,7 @@ impl<S: Side> Records<S> {
         }
         let error = PeerMisbehaved::TooManyKeyUpdateRequests;
         count(&mut self.key_updates, MOST_KEY_UPDATES, error)?;
-        let next = self.schedule.update_rx_secret().map_err(internal)?;
-        self.read = TrafficKeys::new(next).map_err(internal)?;
+        self.read.renew(self.parts, contexts).map_err(internal)?;
         // Several in a row get one answer, which goes with what is written next: nothing has to be queued for it.
         self.update_due |= request == 1;
         Ok(())
@@ -278,12 +301,17 @@ impl<S: Side> Records<S> {
     }
 
     /// Appends `plaintext` to `outgoing`, as records.
-    pub(super) fn encrypt(&mut self, mut plaintext: &[u8], outgoing: &mut Outgoing) -> Result<(), Error> {
+    pub(super) fn encrypt(
+        &mut self,
+        mut plaintext: &[u8],
+        contexts: &mut Contexts,
+        outgoing: &mut Outgoing,
+    ) -> Result<(), Error> {
         outgoing.reserve(self.room_for(plaintext.len()));
         while !plaintext.is_empty() {
-            self.renew_keys(outgoing)?;
+            self.renew_keys(contexts, outgoing)?;
             let (content, rest) = plaintext.split_at(self.next_len(plaintext.len()));
-            self.seal(ContentType::ApplicationData, content, outgoing)?;
+            self.seal(ContentType::ApplicationData, content, contexts, outgoing)?;
             plaintext = rest;
         }
         Ok(())
@@ -295,13 +323,14 @@ impl<S: Side> Records<S> {
         &mut self,
         mut pieces: Pieces<'_>,
         scratch: &mut Vec<u8>,
+        contexts: &mut Contexts,
         outgoing: &mut Outgoing,
     ) -> Result<(), Error> {
         outgoing.reserve(self.room_for(pieces.len()));
         while pieces.len() > 0 {
-            self.renew_keys(outgoing)?;
+            self.renew_keys(contexts, outgoing)?;
             let content = pieces.next(self.next_len(pieces.len()), scratch);
-            let sealed = self.seal(ContentType::ApplicationData, content, outgoing);
+            let sealed = self.seal(ContentType::ApplicationData, content, contexts, outgoing);
             scratch.clear();
             sealed?;
         }
@@ -309,46 +338,64 @@ impl<S: Side> Records<S> {
     }
 
     /// Appends close_notify to `outgoing`.
-    pub(super) fn close(&mut self, outgoing: &mut Outgoing) -> Result<(), Error> {
-        self.renew_keys(outgoing)?;
-        self.seal_alert(1, AlertDescription::CloseNotify, outgoing)
+    pub(super) fn close(&mut self, contexts: &mut Contexts, outgoing: &mut Outgoing) -> Result<(), Error> {
+        self.renew_keys(contexts, outgoing)?;
+        self.seal_alert(1, AlertDescription::CloseNotify, contexts, outgoing)
     }
 
     /// Appends a fatal alert to `outgoing`.
-    pub(super) fn say(&mut self, alert: AlertDescription, outgoing: &mut Outgoing) -> Result<(), Error> {
-        self.seal_alert(2, alert, outgoing)
+    pub(super) fn say(
+        &mut self,
+        alert: AlertDescription,
+        contexts: &mut Contexts,
+        outgoing: &mut Outgoing,
+    ) -> Result<(), Error> {
+        self.seal_alert(2, alert, contexts, outgoing)
     }
 
-    fn seal_alert(&mut self, level: u8, alert: AlertDescription, outgoing: &mut Outgoing) -> Result<(), Error> {
-        self.seal(ContentType::Alert, &[level, u8::from(alert)], outgoing)
+    fn seal_alert(
+        &mut self,
+        level: u8,
+        alert: AlertDescription,
+        contexts: &mut Contexts,
+        outgoing: &mut Outgoing,
+    ) -> Result<(), Error> {
+        self.seal(ContentType::Alert, &[level, u8::from(alert)], contexts, outgoing)
     }
 
     /// Changes the write keys if the peer asks for it, or before they are worn out (RFC 8446 section 5.5).
-    fn renew_keys(&mut self, outgoing: &mut Outgoing) -> Result<(), Error> {
-        if !self.update_due && self.write.sequence().saturating_add(1) < self.limit() {
+    fn renew_keys(&mut self, contexts: &mut Contexts, outgoing: &mut Outgoing) -> Result<(), Error> {
+        // Records that may be sealed with one key.
+        let limit = self.suite.common.confidentiality_limit;
+        if !self.update_due && self.write.sequence().saturating_add(1) < limit {
             return Ok(());
         }
         self.update_due = false;
         // update_not_requested: the peer changes its own keys when it likes.
-        self.seal(ContentType::Handshake, &[24, 0, 0, 1, 0], outgoing)?;
-        self.write = TrafficKeys::new(self.schedule.update_tx_secret()?)?;
-        Ok(())
-    }
-
-    /// Records that may be sealed with one key.
-    fn limit(&self) -> u64 {
-        let suite = self.schedule.negotiated_cipher_suite();
-        suite.tls13().map_or(1, |suite| suite.common.confidentiality_limit)
+        self.seal(ContentType::Handshake, &[24, 0, 0, 1, 0], contexts, outgoing)?;
+        self.write.renew(self.parts, contexts)
     }
 
     /// Appends one record to `outgoing`; nothing on error, so that nothing goes out in clear.
-    fn seal(&mut self, typ: ContentType, content: &[u8], outgoing: &mut Outgoing) -> Result<(), Error> {
+    fn seal(
+        &mut self,
+        typ: ContentType,
+        content: &[u8],
+        contexts: &mut Contexts,
+        outgoing: &mut Outgoing,
+    ) -> Result<(), Error> {
         let len = content.len() + 1 + TAG;
         let [high, low] = u16::try_from(len).map_err(|_| Error::EncryptError)?.to_be_bytes();
         let header = [u8::from(ContentType::ApplicationData), 3, 3, high, low];
         let start = outgoing.len();
         outgoing.append(&header);
-        let sealed = self.write.seal(&header, content, u8::from(typ), outgoing.room(len));
+        let sealed = self.write.seal(
+            self.parts,
+            contexts,
+            &header,
+            (content, u8::from(typ)),
+            outgoing.room(len),
+        );
         if sealed.is_err() {
             outgoing.truncate(start);
         }

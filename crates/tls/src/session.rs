@@ -13,6 +13,7 @@ use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{EncryptError, WriteTraffic};
 use rustls::{CipherSuite, ClientConfig, Error, HandshakeKind, ProtocolVersion, ServerConfig};
 
+use super::contexts::Contexts;
 use super::fault::Fault;
 use super::outgoing::Outgoing;
 use super::pieces::Pieces;
@@ -78,6 +79,13 @@ impl Session<Client> {
         }
         Ok(session)
     }
+
+    /// Tickets that come from now on are dropped.
+    pub(crate) fn end_tickets(&mut self) {
+        if let Layer::Records(records) = &mut self.layer {
+            records.messages().end();
+        }
+    }
 }
 
 impl<S: Side> Session<S> {
@@ -91,6 +99,13 @@ impl<S: Side> Session<S> {
             peer_closed: false,
             claimed: 0,
             failure: None,
+        }
+    }
+
+    /// Drops what `contexts` has of this session's keys.
+    pub(crate) fn forget_contexts(&self, contexts: &mut Contexts) {
+        if let Layer::Records(records) = &self.layer {
+            records.forget_contexts(contexts);
         }
     }
 
@@ -160,13 +175,14 @@ impl<S: Side> Session<S> {
         &mut self,
         ciphertext: &mut [u8],
         scratch: &mut Vec<u8>,
+        contexts: &mut Contexts,
         outgoing: &mut Outgoing,
     ) -> (Range<usize>, Result<(), Error>) {
         if let Err(error) = self.check() {
             return (0..0, Err(error));
         }
         let mut opened = Opened::default();
-        let result = self.process(ciphertext, &mut opened, scratch, outgoing);
+        let result = self.process(ciphertext, &mut opened, scratch, contexts, outgoing);
         self.peer_closed |= opened.closed;
         // What follows close_notify is not looked at (RFC 8446 section 6.1).
         self.partial = if result.is_err() || self.peer_closed {
@@ -180,7 +196,10 @@ impl<S: Side> Session<S> {
             ciphertext[..scratch.len()].copy_from_slice(scratch);
             scratch.clear();
         }
-        (opened.plaintext, result.map_err(|fault| self.fail(fault, outgoing)))
+        (
+            opened.plaintext,
+            result.map_err(|fault| self.fail(fault, contexts, outgoing)),
+        )
     }
 
     fn process(
@@ -188,6 +207,7 @@ impl<S: Side> Session<S> {
         ciphertext: &mut [u8],
         opened: &mut Opened,
         scratch: &mut Vec<u8>,
+        contexts: &mut Contexts,
         outgoing: &mut Outgoing,
     ) -> Result<(), Fault> {
         if let Layer::Rustls(rustls) = &mut self.layer {
@@ -208,7 +228,7 @@ impl<S: Side> Session<S> {
             return Ok(());
         };
         let done = opened.rest;
-        let (later, result) = records.receive(&mut ciphertext[done..]);
+        let (later, result) = records.receive(&mut ciphertext[done..], contexts);
         *opened = later.behind(done);
         result
     }
@@ -216,7 +236,10 @@ impl<S: Side> Session<S> {
     /// Finished is the last of its record (RFC 8446 section 5.1, rustls sees to it), so what follows begins with one.
     fn take_over(&mut self) -> Result<(), Error> {
         if let Layer::Rustls(rustls) = mem::replace(&mut self.layer, Layer::Nobody) {
-            self.layer = Layer::Records(Records::take_over(rustls.into_connection())?);
+            self.layer = Layer::Records({
+                let (connection, secrets) = rustls.into_parts();
+                Records::take_over(connection, secrets)?
+            });
         }
         Ok(())
     }
@@ -236,10 +259,10 @@ impl<S: Side> Session<S> {
     }
 
     /// Appends `plaintext` to `outgoing`, as records.
-    pub fn encrypt(&mut self, plaintext: &[u8], outgoing: &mut Outgoing) -> Result<(), Error> {
+    pub fn encrypt(&mut self, plaintext: &[u8], contexts: &mut Contexts, outgoing: &mut Outgoing) -> Result<(), Error> {
         self.check()?;
         if let Layer::Records(records) = &mut self.layer {
-            let encrypted = records.encrypt(plaintext, outgoing);
+            let encrypted = records.encrypt(plaintext, contexts, outgoing);
             // What was sealed before has used its numbers, and will not be sent.
             self.failure = encrypted.as_ref().err().cloned().map(Box::new);
             return encrypted;
@@ -255,27 +278,28 @@ impl<S: Side> Session<S> {
         slices: &[IoSlice<'_>],
         most: usize,
         scratch: &mut Vec<u8>,
+        contexts: &mut Contexts,
         outgoing: &mut Outgoing,
     ) -> Result<usize, Error> {
         self.check()?;
         let mut pieces = Pieces::new(slices, most);
         let Layer::Records(records) = &mut self.layer else {
             let first = pieces.first();
-            return self.encrypt(first, outgoing).map(|()| first.len());
+            return self.encrypt(first, contexts, outgoing).map(|()| first.len());
         };
         let taken = pieces.len();
-        let encrypted = records.encrypt_pieces(pieces, scratch, outgoing);
+        let encrypted = records.encrypt_pieces(pieces, scratch, contexts, outgoing);
         self.failure = encrypted.as_ref().err().cloned().map(Box::new);
         encrypted.map(|()| taken)
     }
 
     /// Appends close_notify to `outgoing`; nothing after a failure, which ends a connection by itself.
-    pub fn close(&mut self, outgoing: &mut Outgoing) -> Result<(), Error> {
+    pub fn close(&mut self, contexts: &mut Contexts, outgoing: &mut Outgoing) -> Result<(), Error> {
         if self.failure.is_some() {
             return Ok(());
         }
         if let Layer::Records(records) = &mut self.layer {
-            return records.close(outgoing);
+            return records.close(contexts, outgoing);
         }
         self.write_by_rustls(outgoing, RECORD_OVERHEAD, |traffic, room| {
             traffic.queue_close_notify(room)
@@ -300,13 +324,13 @@ impl<S: Side> Session<S> {
     }
 
     /// After an error only the alert is left to say.
-    fn fail(&mut self, Fault { error, alert }: Fault, outgoing: &mut Outgoing) -> Error {
+    fn fail(&mut self, Fault { error, alert }: Fault, contexts: &mut Contexts, outgoing: &mut Outgoing) -> Error {
         self.failure = Some(Box::new(error.clone()));
         match (&mut self.layer, alert) {
             (Layer::Rustls(rustls), _) => rustls.last_words(outgoing),
             (Layer::Records(records), Some(alert)) => {
                 // Without keys there is nothing to say it with.
-                let _ = records.say(alert, outgoing);
+                let _ = records.say(alert, contexts, outgoing);
             }
             _ => {}
         }

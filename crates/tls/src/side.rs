@@ -1,5 +1,6 @@
 //! The two ends of a connection: what rustls has apart for clients and servers.
 
+use std::fmt;
 use std::ops::DerefMut;
 
 use headpin_slab::SlabClass;
@@ -17,13 +18,16 @@ pub trait Side: sealed::Sealed + 'static {
     type Connection: DerefMut<Target = UnbufferedConnectionCommon<Self::Data>> + Unpin;
     /// rustls's mark of this side.
     type Data: Unpin + 'static;
-    /// What has come of a message that is no KeyUpdate.
-    type Message: Default + Unpin;
+    /// What becomes of messages that are not KeyUpdates, and what has come of one.
+    type Messages: Unpin;
     /// What of the handshake is kept for whoever asks.
     type Facts: Default + Unpin;
 
     /// The slab that this side reads into.
     const CLASS: SlabClass;
+
+    /// Whether it reads what the client writes.
+    const IS_SERVER: bool;
 
     #[doc(hidden)]
     fn process<'c, 'i>(
@@ -34,17 +38,17 @@ pub trait Side: sealed::Sealed + 'static {
     #[doc(hidden)]
     fn into_kernel(connection: Self::Connection) -> Result<(ExtractedSecrets, KernelConnection<Self::Data>), Error>;
 
-    /// Whether a message that is no KeyUpdate has come in part.
+    /// Keeps what messages are handled with.
     #[doc(hidden)]
-    fn is_within(message: &Self::Message) -> bool;
+    fn messages(kernel: KernelConnection<Self::Data>) -> Self::Messages;
+
+    /// Whether a message that is not a KeyUpdate has come in part.
+    #[doc(hidden)]
+    fn is_within(messages: &Self::Messages) -> bool;
 
     /// Takes the next part, which is not empty, of such a message; how many bytes of it that are.
     #[doc(hidden)]
-    fn take(
-        message: &mut Self::Message,
-        schedule: &mut KernelConnection<Self::Data>,
-        part: &[u8],
-    ) -> Result<usize, Fault>;
+    fn take(messages: &mut Self::Messages, part: &[u8]) -> Result<usize, Fault>;
 
     #[doc(hidden)]
     fn facts(state: &CommonState) -> Self::Facts;
@@ -64,10 +68,11 @@ pub enum Server {}
 impl Side for Server {
     type Connection = UnbufferedServerConnection;
     type Data = ServerConnectionData;
-    type Message = ();
+    type Messages = ();
     type Facts = ();
 
     const CLASS: SlabClass = SlabClass::Tls;
+    const IS_SERVER: bool = true;
 
     #[inline(always)]
     fn process<'c, 'i>(
@@ -81,12 +86,14 @@ impl Side for Server {
         connection.dangerous_into_kernel_connection()
     }
 
+    fn messages(_: KernelConnection<Self::Data>) {}
+
     fn is_within((): &()) -> bool {
         false
     }
 
     /// Nothing but a KeyUpdate has a place here: no client certificate was asked for.
-    fn take((): &mut (), _: &mut KernelConnection<Self::Data>, part: &[u8]) -> Result<usize, Fault> {
+    fn take((): &mut (), part: &[u8]) -> Result<usize, Fault> {
         Err(inappropriate(&[HandshakeType::KeyUpdate], part[0]))
     }
 
@@ -97,18 +104,41 @@ impl Side for Server {
 #[derive(Debug)]
 pub enum Client {}
 
+/// The tickets that a server sends (RFC 8446 section 4.6.1).
+pub struct Tickets {
+    /// A NewSessionTicket that has not come whole, header and all.
+    partial: Vec<u8>,
+    /// Keeps tickets for the next connection to the server; without it, they are dropped.
+    kernel: Option<Box<KernelConnection<ClientConnectionData>>>,
+}
+
+impl Tickets {
+    /// Keeps none from now on.
+    pub(crate) fn end(&mut self) {
+        self.kernel = None;
+    }
+}
+
+impl fmt::Debug for Tickets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tickets")
+            .field("partial", &self.partial.len())
+            .finish_non_exhaustive()
+    }
+}
+
 /// The largest NewSessionTicket that is taken: its fields allow for more, and no server sends that.
 const MAX_TICKET: usize = 1 << 16;
 
 impl Side for Client {
     type Connection = UnbufferedClientConnection;
     type Data = ClientConnectionData;
-    /// A NewSessionTicket, header and all (RFC 8446 section 4.6.1).
-    type Message = Vec<u8>;
+    type Messages = Tickets;
     /// The key exchange.
     type Facts = Option<NamedGroup>;
 
     const CLASS: SlabClass = SlabClass::Tcp;
+    const IS_SERVER: bool = false;
 
     #[inline(always)]
     fn process<'c, 'i>(
@@ -122,11 +152,19 @@ impl Side for Client {
         connection.dangerous_into_kernel_connection()
     }
 
-    fn is_within(message: &Vec<u8>) -> bool {
-        !message.is_empty()
+    fn messages(kernel: KernelConnection<Self::Data>) -> Tickets {
+        Tickets {
+            partial: Vec::new(),
+            kernel: Some(Box::new(kernel)),
+        }
     }
 
-    fn take(message: &mut Vec<u8>, schedule: &mut KernelConnection<Self::Data>, part: &[u8]) -> Result<usize, Fault> {
+    fn is_within(tickets: &Tickets) -> bool {
+        !tickets.partial.is_empty()
+    }
+
+    fn take(tickets: &mut Tickets, part: &[u8]) -> Result<usize, Fault> {
+        let message = &mut tickets.partial;
         /// Type, and length in three bytes (RFC 8446 section 4).
         const HEADER: usize = 4;
         let typ = *message.first().unwrap_or(&part[0]);
@@ -153,8 +191,10 @@ impl Side for Client {
         }
         if fill(message, HEADER + len) {
             let ticket = std::mem::take(message);
-            let kept = schedule.handle_new_session_ticket(&ticket[HEADER..]);
-            kept.map_err(|error| fault(AlertDescription::DecodeError, error))?;
+            if let Some(kernel) = &mut tickets.kernel {
+                let kept = kernel.handle_new_session_ticket(&ticket[HEADER..]);
+                kept.map_err(|error| fault(AlertDescription::DecodeError, error))?;
+            }
         }
         Ok(taken)
     }

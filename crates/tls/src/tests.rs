@@ -8,6 +8,8 @@
 mod client;
 #[cfg(test)]
 mod closing;
+#[cfg(test)]
+mod contexts;
 pub(super) mod differential;
 #[cfg(test)]
 mod failures;
@@ -30,4 +32,6 @@ mod resumption;
 mod rfc8446;
 #[cfg(test)]
 mod rfc8448;
+#[cfg(test)]
+mod secrets;
 mod wire;

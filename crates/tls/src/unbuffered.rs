@@ -6,6 +6,7 @@ use rustls::{CipherSuite, ContentType, Error, HandshakeKind, ProtocolVersion};
 use super::outgoing::Outgoing;
 use super::records::{HEADER, MAX_CIPHERTEXT, Opened, record_len};
 use super::side::Side;
+use super::tap::TrafficSecrets;
 
 /// Largest partial record, or handshake message in parts, that is kept: a record is at most 16,640 bytes and its header
 /// (RFC 8446 section 5.2), a ClientHello with post-quantum key shares some KiB. Below the smallest slab.
@@ -20,6 +21,7 @@ const DECODE_ERROR: [u8; 7] = [21, 3, 3, 0, 2, 2, 50];
 /// A connection of rustls.
 pub(super) struct Unbuffered<S: Side> {
     connection: S::Connection,
+    secrets: TrafficSecrets,
     /// How far it has seen whole records of what is not processed yet: those of a handshake message that has not come
     /// whole. It may have moved what is in them, headers included.
     seen: usize,
@@ -27,7 +29,11 @@ pub(super) struct Unbuffered<S: Side> {
 
 impl<S: Side> Unbuffered<S> {
     pub(super) fn new(connection: S::Connection) -> Self {
-        Self { connection, seen: 0 }
+        Self {
+            connection,
+            secrets: TrafficSecrets::default(),
+            seen: 0,
+        }
     }
 
     /// Appends what this side says first to `outgoing`.
@@ -55,8 +61,8 @@ impl<S: Side> Unbuffered<S> {
         self.connection.handshake_kind()
     }
 
-    pub(super) fn into_connection(self) -> S::Connection {
-        self.connection
+    pub(super) fn into_parts(self) -> (S::Connection, TrafficSecrets) {
+        (self.connection, self.secrets)
     }
 
     /// Processes `ciphertext`, which begins with what was left the last time, up to the end of the handshake or, after
@@ -105,7 +111,13 @@ impl<S: Side> Unbuffered<S> {
     ) -> Result<(), Error> {
         loop {
             let ciphertext = &mut ciphertext[opened.rest..];
-            let UnbufferedStatus { discard, state } = S::process(&mut self.connection, ciphertext);
+            let Self {
+                connection, secrets, ..
+            } = self;
+            let UnbufferedStatus { discard, state } = match connection.is_handshaking() {
+                true => secrets.listen(|| S::process(connection, ciphertext)),
+                false => S::process(connection, ciphertext),
+            };
             opened.rest += discard;
             match state? {
                 ConnectionState::ReadTraffic(mut traffic) => {

@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use headpin_tls::{Client, Outgoing, Session};
+use headpin_tls::{Client, Contexts, Outgoing, Session};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, HandshakeKind};
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
@@ -27,6 +27,7 @@ thread_local! {
     /// Empty between polls, as is the next.
     static OUTGOING: RefCell<Outgoing> = RefCell::default();
     static PLAINTEXT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    static CONTEXTS: RefCell<Contexts> = RefCell::default();
 }
 
 /// One connection, plain or TLS.
@@ -127,8 +128,10 @@ impl Stream {
             buffer[..kept].copy_from_slice(tls.partial());
             let was_handshaking = tls.is_handshaking();
             let (plaintext, received) = with_outgoing(|outgoing| {
-                let received =
-                    PLAINTEXT.with_borrow_mut(|scratch| tls.receive(&mut buffer[..kept + read], scratch, outgoing));
+                let ciphertext = &mut buffer[..kept + read];
+                let received = PLAINTEXT.with_borrow_mut(|scratch| {
+                    CONTEXTS.with_borrow_mut(|contexts| tls.receive(ciphertext, scratch, contexts, outgoing))
+                });
                 unsent.extend_from_slice(outgoing);
                 received
             });
@@ -199,8 +202,8 @@ impl Stream {
     fn seal(&mut self, plaintext: &[u8], outgoing: &mut Outgoing) -> Result<(), Fault> {
         match &mut self.tls {
             None => outgoing.append(plaintext),
-            Some(tls) => tls
-                .encrypt(plaintext, outgoing)
+            Some(tls) => CONTEXTS
+                .with_borrow_mut(|contexts| tls.encrypt(plaintext, contexts, outgoing))
                 .map_err(|error| Fault::Write(io::Error::other(error)))?,
         }
         Ok(())
@@ -211,7 +214,7 @@ impl Stream {
         if let Some(tls) = &mut self.tls {
             with_outgoing(|outgoing| {
                 // Not open any more: nothing to close.
-                _ = tls.close(outgoing);
+                _ = CONTEXTS.with_borrow_mut(|contexts| tls.close(contexts, outgoing));
                 self.unsent.extend_from_slice(outgoing);
             });
         }

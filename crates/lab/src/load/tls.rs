@@ -48,6 +48,7 @@ pub(super) fn client_config(trust: &Trust, resume: Resume) -> Result<Arc<ClientC
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     // For the record layer; they do not leave the process.
     config.enable_secret_extraction = true;
+    config.key_log = headpin_tls::secret_tap();
     config.resumption = match resume {
         Resume::Never => Resumption::disabled(),
         Resume::Tickets => Resumption::in_memory_sessions(SESSIONS_KEPT),

@@ -9,7 +9,7 @@ use rustls::version::TLS13;
 use rustls::{ClientConfig, HandshakeKind, ServerConnection};
 
 use super::fixture::{Fixture, VERSIONS, client_config, pattern};
-use crate::{Client, Outgoing, Server, Session};
+use crate::{Client, Contexts, Outgoing, Server, Session};
 
 /// How the wire cuts what the server sends.
 const CUTS: [usize; 5] = [1, 7, 1000, 16_384, usize::MAX];
@@ -17,6 +17,7 @@ const CUTS: [usize; 5] = [1, 7, 1000, 16_384, usize::MAX];
 fn config(version: &'static rustls::SupportedProtocolVersion) -> Arc<ClientConfig> {
     let mut config = client_config(version);
     config.enable_secret_extraction = true;
+    config.key_log = crate::secret_tap();
     Arc::new(config)
 }
 
@@ -24,6 +25,7 @@ fn config(version: &'static rustls::SupportedProtocolVersion) -> Arc<ClientConfi
 struct Ours {
     session: Session<Client>,
     outgoing: Outgoing,
+    contexts: Contexts,
 }
 
 impl Ours {
@@ -31,7 +33,11 @@ impl Ours {
         let mut outgoing = Outgoing::default();
         let name = ServerName::try_from("localhost").unwrap();
         let session = Session::connect(Arc::clone(config), name, &mut outgoing).unwrap();
-        Self { session, outgoing }
+        Self {
+            session,
+            outgoing,
+            contexts: Contexts::default(),
+        }
     }
 
     /// Receives `ciphertext` in pieces of at most `cut` bytes.
@@ -39,7 +45,9 @@ impl Ours {
         let mut plaintext = Vec::new();
         for piece in ciphertext.chunks(cut.min(ciphertext.len().max(1))) {
             let mut bytes = [self.session.partial(), piece].concat();
-            let (range, received) = self.session.receive(&mut bytes, &mut Vec::new(), &mut self.outgoing);
+            let (range, received) =
+                self.session
+                    .receive(&mut bytes, &mut Vec::new(), &mut self.contexts, &mut self.outgoing);
             received.unwrap();
             plaintext.extend_from_slice(&bytes[range]);
         }
@@ -95,7 +103,10 @@ fn everything_arrives_both_ways_however_the_wire_cuts() {
             assert_eq!(*client.session.facts(), group);
             for len in [1, 100, 16_384, 50_000] {
                 let bytes = pattern(len);
-                client.session.encrypt(&bytes, &mut client.outgoing).unwrap();
+                client
+                    .session
+                    .encrypt(&bytes, &mut client.contexts, &mut client.outgoing)
+                    .unwrap();
                 assert!(receives(&mut server, &client.sends()) == bytes);
                 server.writer().write_all(&bytes).unwrap();
                 assert!(
@@ -106,7 +117,10 @@ fn everything_arrives_both_ways_however_the_wire_cuts() {
             server.send_close_notify();
             client.receives(&sent_by(&mut server), cut);
             assert!(client.session.is_peer_closed() && client.session.partial().is_empty());
-            client.session.close(&mut client.outgoing).unwrap();
+            client
+                .session
+                .close(&mut client.contexts, &mut client.outgoing)
+                .unwrap();
             receives(&mut server, &client.sends());
         }
     }
@@ -140,7 +154,10 @@ fn keys_change_in_both_directions() {
             server.refresh_traffic_keys().unwrap();
             server.writer().write_all(&[round; 100]).unwrap();
             assert_eq!(client.receives(&sent_by(&mut server), cut), [round; 100]);
-            client.session.encrypt(&[round; 3000], &mut client.outgoing).unwrap();
+            client
+                .session
+                .encrypt(&[round; 3000], &mut client.contexts, &mut client.outgoing)
+                .unwrap();
             assert_eq!(receives(&mut server, &client.sends()), [round; 3000]);
         }
     }
@@ -153,9 +170,10 @@ fn both_ends_may_be_ours() {
         let mut client = Ours::new(&config);
         let mut server = Session::<Server>::accept(Arc::clone(&fixture.server)).unwrap();
         let mut answer = Outgoing::default();
-        let server_hears = |session: &mut Session<Server>, ciphertext: &[u8], answer: &mut Outgoing| {
+        let mut contexts = Contexts::default();
+        let mut server_hears = |session: &mut Session<Server>, ciphertext: &[u8], answer: &mut Outgoing| {
             let mut bytes = [session.partial(), ciphertext].concat();
-            let (range, received) = session.receive(&mut bytes, &mut Vec::new(), answer);
+            let (range, received) = session.receive(&mut bytes, &mut Vec::new(), &mut contexts, answer);
             received.unwrap();
             bytes[range].to_vec()
         };
@@ -165,9 +183,12 @@ fn both_ends_may_be_ours() {
             answer.clear();
         }
         let bytes = pattern(40_000);
-        client.session.encrypt(&bytes, &mut client.outgoing).unwrap();
+        client
+            .session
+            .encrypt(&bytes, &mut client.contexts, &mut client.outgoing)
+            .unwrap();
         assert!(server_hears(&mut server, &client.sends(), &mut answer) == bytes);
-        server.encrypt(&bytes, &mut answer).unwrap();
+        server.encrypt(&bytes, &mut Contexts::default(), &mut answer).unwrap();
         assert!(client.receives(&answer, 1000) == bytes);
     }
 }

@@ -94,6 +94,7 @@ impl Fixture {
             .with_single_cert(vec![certificate.clone()], key.clone_key())
             .unwrap();
         server.enable_secret_extraction = self.server.enable_secret_extraction;
+        server.key_log = crate::secret_tap();
         self.server = Arc::new(server);
     }
 

@@ -1,15 +1,24 @@
-//! The trace of RFC 8448 section 3, "Simple 1-RTT Handshake", from the application's keys on.
+//! The trace of RFC 8448 section 3, "Simple 1-RTT Handshake", from the application's secrets on.
 
-use aws_lc_rs::aead::AES_128_GCM;
-use rustls::Error;
+use rustls::{CipherSuite, Error};
 
+use crate::contexts::Contexts;
 use crate::records::HEADER;
-use crate::traffic::TrafficKeys;
+use crate::secret::Secret;
+use crate::traffic::{Parts, TrafficKeys};
 
-/// "{server} derive write traffic keys for application data".
-const SERVER: (&str, &str) = ("9f02283b6c9c07efc26bb9f2ac92e356", "cf782b88dd83549aadf1e984");
-/// "{server} derive read traffic keys for application data".
-const CLIENT: (&str, &str) = ("17422dda596ed5d9acd890e3c63f5051", "5b78923dee08579033e523d9");
+/// "{server} derive secret "tls13 s ap traffic"", and "derive write traffic keys for application data".
+const SERVER: (&str, &str, &str) = (
+    "a11af9f05531f856ad47116b45a950328204b4f44bfb6b3a4b4f1f3fcb631643",
+    "9f02283b6c9c07efc26bb9f2ac92e356",
+    "cf782b88dd83549aadf1e984",
+);
+/// The same of what the client writes: "tls13 c ap traffic".
+const CLIENT: (&str, &str, &str) = (
+    "9e40646ce79a7f9dc05af8889bce6552875afa0b06df0087f792ebb7c17504a5",
+    "17422dda596ed5d9acd890e3c63f5051",
+    "5b78923dee08579033e523d9",
+);
 
 /// "{client} send application_data record", the first with these keys.
 const CLIENT_DATA: &str = "1703030043a23f7054b62c94d0affafe8228ba55cbefacea42f914aa66bcab3f2b9819a8a5b46b395bd54a9a\
@@ -37,14 +46,21 @@ fn hex(text: &str) -> Vec<u8> {
         .collect()
 }
 
-fn keys((key, iv): (&str, &str), sequence: u64) -> TrafficKeys {
-    TrafficKeys::of(&AES_128_GCM, &hex(key), &hex(iv), sequence).unwrap()
+fn parts() -> Parts {
+    Parts::of(CipherSuite::TLS13_AES_128_GCM_SHA256).unwrap()
+}
+
+fn keys((secret, key, iv): (&str, &str, &str), sequence: u64) -> TrafficKeys {
+    let keys = TrafficKeys::new(parts(), Secret::new(&hex(secret)).unwrap(), sequence).unwrap();
+    assert_eq!(keys.key_and_iv(), (&hex(key)[..], &hex(iv)[..]));
+    keys
 }
 
 fn open(keys: &mut TrafficKeys, record: &str) -> Result<Vec<u8>, Error> {
     let mut record = hex(record);
     let (header, sealed) = record.split_at_mut(HEADER);
-    keys.open(header, sealed).map(|content| content.to_vec())
+    keys.open(parts(), &mut Contexts::default(), header, sealed)
+        .map(|content| content.to_vec())
 }
 
 /// `content` with its type behind it.
@@ -53,7 +69,8 @@ fn seal(keys: &mut TrafficKeys, content: &[u8]) -> Vec<u8> {
     let len = content.len() + 1 + 16;
     let mut record = [&[23, 3, 3, 0, len as u8][..], &vec![0; len]].concat();
     let (header, sealed) = record.split_at_mut(HEADER);
-    keys.seal(header, content, *typ, sealed).unwrap();
+    keys.seal(parts(), &mut Contexts::default(), header, (content, *typ), sealed)
+        .unwrap();
     record
 }
 
@@ -91,7 +108,9 @@ fn no_record_is_opened_with_another_number_key_or_header() {
         let mut record = hex(CLIENT_ALERT);
         record[at] ^= 1;
         let (header, sealed) = record.split_at_mut(HEADER);
-        assert!(keys(CLIENT, 1).open(header, sealed).is_err(), "byte {at}");
+        let mut keys = keys(CLIENT, 1);
+        let opened = keys.open(parts(), &mut Contexts::default(), header, sealed);
+        assert!(opened.is_err(), "byte {at}");
     }
 }
 
@@ -102,7 +121,14 @@ fn a_key_whose_numbers_are_used_up_neither_seals_nor_opens() {
     seal(&mut write, &data());
     for _ in 0..3 {
         let mut sealed = [0; 67];
-        assert!(write.seal(&[23, 3, 3, 0, 67], &[0; 50], 23, &mut sealed).is_err());
+        let result = write.seal(
+            parts(),
+            &mut Contexts::default(),
+            &[23, 3, 3, 0, 67],
+            (&[0; 50], 23),
+            &mut sealed,
+        );
+        assert!(result.is_err());
         assert_eq!(sealed, [0; 67], "nothing of it is written");
         assert!(open(&mut write, SERVER_DATA).is_err());
         assert_eq!(write.sequence(), u64::MAX);

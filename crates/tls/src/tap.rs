@@ -1,0 +1,81 @@
+//! The traffic secrets of a handshake, as rustls's key log tells of them (RFC 8446 section 7.1).
+//!
+//! rustls hands out keys, but not the secrets that they and all later keys come from. It tells its key log, while it processes a
+//! record, on the same thread. So what is told during one call is of the connection that the call is for.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use rustls::{Error, KeyLog};
+
+use super::secret::Secret;
+
+/// Of the longest hash, SHA-384, in bytes.
+pub(super) const MAX_SECRET: usize = 48;
+
+/// A secret that the keys of one direction come from.
+pub(super) type TrafficSecret = Secret<MAX_SECRET>;
+
+const CLIENT: &str = "CLIENT_TRAFFIC_SECRET_0";
+const SERVER: &str = "SERVER_TRAFFIC_SECRET_0";
+
+/// What both sides seal with after the handshake, as far as it is known.
+#[derive(Default)]
+pub(super) struct TrafficSecrets {
+    pub(super) client: Option<TrafficSecret>,
+    pub(super) server: Option<TrafficSecret>,
+}
+
+thread_local! {
+    static TOLD: RefCell<TrafficSecrets> = RefCell::default();
+}
+
+/// For the `key_log` of a config whose connections are to be handed to the record layer, together with
+/// `enable_secret_extraction`. Nothing is logged: a secret is told to the connection that it is of, and to nobody else.
+#[must_use]
+pub fn secret_tap() -> Arc<dyn KeyLog> {
+    Arc::new(Tap)
+}
+
+#[derive(Debug)]
+struct Tap;
+
+impl KeyLog for Tap {
+    fn log(&self, label: &str, _client_random: &[u8], secret: &[u8]) {
+        // Too long for any suite that there is: then it is missing later, which is an error.
+        let Ok(secret) = Secret::new(secret) else { return };
+        TOLD.with_borrow_mut(|told| match label {
+            CLIENT => told.client = Some(secret),
+            SERVER => told.server = Some(secret),
+            _ => {}
+        });
+    }
+
+    fn will_log(&self, label: &str) -> bool {
+        matches!(label, CLIENT | SERVER)
+    }
+}
+
+impl TrafficSecrets {
+    /// Calls `process`, which processes records of one connection, and keeps what is told meanwhile.
+    pub(super) fn listen<R>(&mut self, process: impl FnOnce() -> R) -> R {
+        // Of a connection that nobody listened to.
+        drop(TOLD.take());
+        let result = process();
+        let told = TOLD.take();
+        self.client = told.client.or_else(|| self.client.take());
+        self.server = told.server.or_else(|| self.server.take());
+        result
+    }
+
+    /// Both, the client's first.
+    ///
+    /// # Errors
+    /// When one is not known: the config has another key log.
+    pub(super) fn both(self) -> Result<(TrafficSecret, TrafficSecret), Error> {
+        match (self.client, self.server) {
+            (Some(client), Some(server)) => Ok((client, server)),
+            _ => Err(Error::General("the config's key log is not `secret_tap`".into())),
+        }
+    }
+}
