@@ -14,7 +14,7 @@ use super::contexts::Contexts;
 use super::fault::{Fault, fault, internal};
 use super::outgoing::Outgoing;
 use super::pieces::Pieces;
-use super::side::Side;
+use super::side::{Client, Side};
 use super::tap::TrafficSecrets;
 use super::traffic::{Parts, TrafficKeys};
 
@@ -119,11 +119,6 @@ impl<S: Side> Records<S> {
         })
     }
 
-    #[expect(clippy::unused_self, reason = "asked like rustls")]
-    pub(super) fn protocol(&self) -> rustls::ProtocolVersion {
-        rustls::ProtocolVersion::TLSv1_3
-    }
-
     pub(super) fn suite(&self) -> rustls::CipherSuite {
         self.suite.common.suite
     }
@@ -132,11 +127,6 @@ impl<S: Side> Records<S> {
     pub(super) fn forget_contexts(&self, contexts: &mut Contexts) {
         self.read.forget_context(contexts);
         self.write.forget_context(contexts);
-    }
-
-    /// What messages other than KeyUpdates are handled with.
-    pub(super) fn messages(&mut self) -> &mut S::Messages {
-        &mut self.messages
     }
 
     /// Opens every whole record of `bytes` in place, and says where the data is, also that which came before a fault.
@@ -400,6 +390,13 @@ impl<S: Side> Records<S> {
             outgoing.truncate(start);
         }
         sealed
+    }
+}
+
+impl Records<Client> {
+    /// Tickets that come from now on are dropped.
+    pub(super) fn end_tickets(&mut self) {
+        self.messages.end();
     }
 }
 

@@ -83,7 +83,7 @@ impl Session<Client> {
     /// Tickets that come from now on are dropped.
     pub(crate) fn end_tickets(&mut self) {
         if let Layer::Records(records) = &mut self.layer {
-            records.messages().end();
+            records.end_tickets();
         }
     }
 }
@@ -152,7 +152,7 @@ impl<S: Side> Session<S> {
     pub fn agreed(&self) -> Option<(ProtocolVersion, CipherSuite)> {
         match &self.layer {
             Layer::Rustls(rustls) => Some((rustls.protocol()?, rustls.suite()?)),
-            Layer::Records(records) => Some((records.protocol(), records.suite())),
+            Layer::Records(records) => Some((ProtocolVersion::TLSv1_3, records.suite())),
             Layer::Nobody => None,
         }
     }
@@ -161,7 +161,7 @@ impl<S: Side> Session<S> {
     pub fn protocol(&self) -> Option<ProtocolVersion> {
         match &self.layer {
             Layer::Rustls(rustls) => rustls.protocol(),
-            Layer::Records(records) => Some(records.protocol()),
+            Layer::Records(_) => Some(ProtocolVersion::TLSv1_3),
             Layer::Nobody => None,
         }
     }
@@ -236,10 +236,8 @@ impl<S: Side> Session<S> {
     /// Finished is the last of its record (RFC 8446 section 5.1, rustls sees to it), so what follows begins with one.
     fn take_over(&mut self) -> Result<(), Error> {
         if let Layer::Rustls(rustls) = mem::replace(&mut self.layer, Layer::Nobody) {
-            self.layer = Layer::Records({
-                let (connection, secrets) = rustls.into_parts();
-                Records::take_over(connection, secrets)?
-            });
+            let (connection, secrets) = rustls.into_parts();
+            self.layer = Layer::Records(Records::take_over(connection, secrets)?);
         }
         Ok(())
     }
