@@ -24,15 +24,22 @@ pin_project! {
     }
 }
 
-/// The memory of a task, claimed until the task has ended.
+/// The memory of a task, claimed until the task has ended, and that of the record, which ends with it.
 struct TaskMemory {
-    record: Rc<ConnectionRecord>,
+    record: Option<Rc<ConnectionRecord>>,
     bytes: Rc<Cell<i64>>,
 }
 
 impl Drop for TaskMemory {
     fn drop(&mut self) {
-        self.record.claim(-self.bytes.get());
+        let Some(record) = self.record.take() else { return };
+        record.claim(-self.bytes.get());
+        let tunnel = record.tunnel().cloned();
+        let ((), taken) = ledger::measure(|| drop(record));
+        // All that another connection has claimed ends with its record.
+        if let Some(tunnel) = tunnel {
+            tunnel.claim(taken);
+        }
     }
 }
 
@@ -72,7 +79,7 @@ pub(super) fn wrap(
 pub(super) fn spawn(worker: &WorkerContext, record: &Rc<ConnectionRecord>, future: impl Future<Output = ()> + 'static) {
     let bytes = Rc::new(Cell::new(0));
     let task = TaskMemory {
-        record: Rc::clone(record),
+        record: Some(Rc::clone(record)),
         bytes: Rc::clone(&bytes),
     };
     let measured = Measured {

@@ -96,6 +96,11 @@ impl ConnectionRecord {
         let _ = self.tunnel.set(Rc::clone(tunnel));
     }
 
+    /// The tunnel that it has become, if it has.
+    pub fn tunnel(&self) -> Option<&Rc<TunnelRecord>> {
+        self.tunnel.get()
+    }
+
     /// Where the slice lies that a head would be cut from, if it is remembered.
     pub fn last_slice(&self) -> Option<SlicePlace> {
         self.slot.get().and_then(|slot| (**slot).as_ref().remembered())
