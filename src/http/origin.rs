@@ -13,7 +13,7 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// Headers that [`Origin::tell`] adds at most.
+/// The maximum number of headers that [`Origin::tell`] adds.
 const ADDED: usize = 6;
 
 /// What requests must know of the listener that they came to.

@@ -5,7 +5,7 @@ use std::fmt;
 use aws_lc_rs::aead::LessSafeKey;
 use rustls::Error;
 
-/// Keys whose contexts are kept. A context is some 600 bytes, and takes about twice as long to make as a small record to seal.
+/// Keys whose contexts are kept. A context is some 600 bytes, and takes about twice as long to make as a small record takes to seal.
 const SLOTS: usize = 128;
 
 /// Names a key: no other ever has the same.

@@ -1,7 +1,7 @@
-//! The traffic secrets of a handshake, as rustls's key log tells of them (RFC 8446 section 7.1).
+//! The traffic secrets of a handshake (RFC 8446 section 7.1), which rustls tells its key log.
 //!
-//! rustls hands out keys, but not the secrets that they and all later keys come from. It tells its key log, while it processes a
-//! record, on the same thread. So what is told during one call is of the connection that the call is for.
+//! rustls hands out keys, but not the secrets that they and all later keys come from. It tells those its key log while it
+//! processes a record, on the same thread. So what is told during one call belongs to the connection that the call is for.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -27,11 +27,12 @@ pub(super) struct TrafficSecrets {
 }
 
 thread_local! {
-    static TOLD: RefCell<TrafficSecrets> = RefCell::default();
+    /// Only there while somebody listens: what is told at any other time is not kept.
+    static TOLD: RefCell<Option<TrafficSecrets>> = const { RefCell::new(None) };
 }
 
 /// For the `key_log` of a config whose connections are to be handed to the record layer, together with
-/// `enable_secret_extraction`. Nothing is logged: a secret is told to the connection that it is of, and to nobody else.
+/// `enable_secret_extraction`. Nothing is logged: a secret is told to the connection that it belongs to, and to nobody else.
 #[must_use]
 pub fn secret_tap() -> Arc<dyn KeyLog> {
     Arc::new(Tap)
@@ -42,12 +43,15 @@ struct Tap;
 
 impl KeyLog for Tap {
     fn log(&self, label: &str, _client_random: &[u8], secret: &[u8]) {
-        // Too long for any suite that there is: then it is missing later, which is an error.
-        let Ok(secret) = Secret::new(secret) else { return };
-        TOLD.with_borrow_mut(|told| match label {
-            CLIENT => told.client = Some(secret),
-            SERVER => told.server = Some(secret),
-            _ => {}
+        TOLD.with_borrow_mut(|told| {
+            let Some(told) = told else { return };
+            // One that is too long for every suite is missing later, which is an error.
+            let secret = Secret::new(secret).ok();
+            match label {
+                CLIENT => told.client = secret,
+                SERVER => told.server = secret,
+                _ => {}
+            }
         });
     }
 
@@ -59,10 +63,9 @@ impl KeyLog for Tap {
 impl TrafficSecrets {
     /// Calls `process`, which processes records of one connection, and keeps what is told meanwhile.
     pub(super) fn listen<R>(&mut self, process: impl FnOnce() -> R) -> R {
-        // Of a connection that nobody listened to.
-        drop(TOLD.take());
+        TOLD.set(Some(Self::default()));
         let result = process();
-        let told = TOLD.take();
+        let told = TOLD.take().unwrap_or_default();
         self.client = told.client.or_else(|| self.client.take());
         self.server = told.server.or_else(|| self.server.take());
         result

@@ -12,6 +12,7 @@ use super::pair::Pair;
 use super::wire::Shape;
 use crate::contexts::Contexts;
 use crate::secret::Secret;
+use crate::tap::{TrafficSecrets, secret_tap};
 use crate::traffic::{Parts, TrafficKeys};
 
 /// The secrets of the client and of the server.
@@ -73,6 +74,32 @@ fn keys_are_those_of_rustls_after_any_number_of_updates() {
             assert_same(&of_server, &rustls.rx.1);
         }
     }
+}
+
+/// As those of pooled connections to upstreams, which tokio-rustls makes with the same config.
+#[test]
+fn what_is_told_while_nobody_listens_is_not_kept() {
+    let tap = secret_tap();
+    let tell = || {
+        for label in ["CLIENT_TRAFFIC_SECRET_0", "SERVER_TRAFFIC_SECRET_0"] {
+            tap.log(label, &[0; 32], &[1; 32]);
+        }
+    };
+    let listen = |to: &dyn Fn()| {
+        let mut secrets = TrafficSecrets::default();
+        secrets.listen(to);
+        secrets
+            .both()
+            .map(|(client, server)| [client, server].map(|secret| secret.expose().to_vec()))
+    };
+    tell();
+    let nothing = listen(&|| {});
+    assert_eq!(
+        nothing.unwrap_err().to_string(),
+        "unexpected error: the config's key log is not `secret_tap`"
+    );
+    assert_eq!(listen(&tell).unwrap(), [[1; 32], [1; 32]]);
+    assert!(listen(&|| {}).is_err(), "it was taken");
 }
 
 #[test]
