@@ -97,9 +97,15 @@ impl Unsent {
         self.bytes.len()
     }
 
+    /// What is left.
+    #[must_use]
+    pub fn left(&self) -> &[u8] {
+        &self.bytes[self.sent..]
+    }
+
     /// Puts `bytes` behind what is left.
     pub fn append(&mut self, bytes: &[u8]) {
-        *self = Self::from([&self.bytes[self.sent..], bytes].concat().into_boxed_slice());
+        *self = Self::from([self.left(), bytes].concat().into_boxed_slice());
     }
 
     /// Writes to `to` until nothing is left; then it holds no memory.

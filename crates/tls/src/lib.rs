@@ -19,6 +19,7 @@ mod records;
 mod secret;
 mod session;
 mod side;
+mod state;
 mod stream;
 mod tap;
 mod traffic;
@@ -32,6 +33,7 @@ pub use fault::Fault;
 pub use outgoing::Outgoing;
 pub use session::Session;
 pub use side::{Client, Server, Side, Tickets};
+pub use state::StreamState;
 pub use stream::{SlabStream, TlsBuffers};
 pub use tap::secret_tap;
 

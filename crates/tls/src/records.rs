@@ -8,13 +8,16 @@
 use std::fmt;
 use std::ops::Range;
 
-use rustls::{AlertDescription, ContentType, Error, HandshakeType, InvalidMessage, PeerMisbehaved, Tls13CipherSuite};
+use rustls::Tls13CipherSuite;
+use rustls::crypto::aws_lc_rs;
+use rustls::{AlertDescription, CipherSuite, ContentType, Error, HandshakeType, InvalidMessage, PeerMisbehaved};
 
 use super::contexts::Contexts;
 use super::fault::{Fault, fault, internal};
 use super::outgoing::Outgoing;
 use super::pieces::Pieces;
 use super::side::{Client, Side};
+use super::state::{KeysState, RecordsState};
 use super::tap::TrafficSecrets;
 use super::traffic::{Parts, TrafficKeys};
 
@@ -38,6 +41,9 @@ pub(super) const INITIAL_WINDOW: u8 = 10;
 const MOST_EMPTY_RECORDS: u8 = 32;
 const MOST_KEY_UPDATES: u8 = 32;
 const MOST_CANCELS: u8 = 4;
+
+/// Bytes of a KeyUpdate message: type, length in three bytes, request (RFC 8446 section 4.6.3).
+const KEY_UPDATE: usize = 5;
 
 /// What became of the bytes that were read.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -73,8 +79,7 @@ pub(super) struct Records<S: Side> {
     parts: Parts,
     read: TrafficKeys,
     write: TrafficKeys,
-    /// Bytes that have come of a KeyUpdate message: type, length in three bytes, request (RFC 8446 section 4.6.3). Each
-    /// is judged when it comes.
+    /// Bytes that have come of a KeyUpdate message, fewer than [`KEY_UPDATE`]. Each is judged when it comes.
     message_len: u8,
     /// What other messages this side takes, and what has come of one.
     messages: S::Messages,
@@ -116,6 +121,51 @@ impl<S: Side> Records<S> {
             empty_records: 0,
             key_updates: 0,
             cancels: 0,
+        })
+    }
+
+    /// What another process needs to go on; it must be the only one that does, or records of two would have one number.
+    pub(super) fn state(&self) -> RecordsState {
+        RecordsState {
+            suite: self.suite().into(),
+            read: KeysState::of(&self.read),
+            write: KeysState::of(&self.write),
+            message_len: self.message_len,
+            message: S::partial(&self.messages).into(),
+            update_due: self.update_due,
+            empty_records: self.empty_records,
+            key_updates: self.key_updates,
+            cancels: self.cancels,
+        }
+    }
+
+    /// Goes on where another process was.
+    ///
+    /// # Errors
+    /// When `state` cannot be of a session of this side.
+    pub(super) fn resume(state: &RecordsState) -> Result<Self, Error> {
+        let suite = CipherSuite::from(state.suite);
+        let parts = Parts::of(suite)?;
+        let suite = aws_lc_rs::ALL_CIPHER_SUITES
+            .iter()
+            .find(|known| known.suite() == suite)
+            .and_then(|known| known.tls13())
+            .ok_or_else(|| Error::General(format!("{suite:?} is not known")))?;
+        if usize::from(state.message_len) > KEY_UPDATE - 1 {
+            return Err(Error::General("more of a KeyUpdate than it has".into()));
+        }
+        Ok(Self {
+            suite,
+            parts,
+            read: state.read.keys(parts)?,
+            write: state.write.keys(parts)?,
+            message_len: state.message_len,
+            messages: S::resumed(&state.message)?,
+            update_due: state.update_due,
+            small: 0,
+            empty_records: state.empty_records,
+            key_updates: state.key_updates,
+            cancels: state.cancels,
         })
     }
 

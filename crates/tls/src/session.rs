@@ -17,8 +17,9 @@ use super::contexts::Contexts;
 use super::fault::Fault;
 use super::outgoing::Outgoing;
 use super::pieces::Pieces;
-use super::records::{MAX_PLAINTEXT, Opened, Records};
+use super::records::{HEADER, MAX_CIPHERTEXT, MAX_PLAINTEXT, Opened, Records};
 use super::side::{Client, Server, Side};
+use super::state::SessionState;
 use super::unbuffered::{RECORD_OVERHEAD, Unbuffered};
 
 /// One TLS connection without buffers: between calls it holds only the ciphertext of a partial record.
@@ -100,6 +101,39 @@ impl<S: Side> Session<S> {
             claimed: 0,
             failure: None,
         }
+    }
+
+    /// What another process needs to go on with this session. `None` if none could: in TLS 1.2 and while hands are shaken rustls
+    /// has the keys, and after a failure there is nothing to go on with.
+    pub(crate) fn state(&self) -> Option<SessionState> {
+        match &self.layer {
+            Layer::Records(records) if self.failure.is_none() => Some(SessionState {
+                records: records.state(),
+                partial: self.partial.to_vec(),
+                peer_closed: self.peer_closed,
+            }),
+            _ => None,
+        }
+    }
+
+    /// Goes on where another process was.
+    ///
+    /// # Errors
+    /// When `state` cannot be of a session of this side.
+    pub(crate) fn resume(state: &SessionState) -> Result<Self, Error> {
+        if state.partial.len() > HEADER + MAX_CIPHERTEXT {
+            return Err(Error::General("more of a record than it has".into()));
+        }
+        Ok(Self {
+            layer: Layer::Records(Records::resume(&state.records)?),
+            partial: state.partial[..].into(),
+            kind: None,
+            facts: S::Facts::default(),
+            takes_over: true,
+            peer_closed: state.peer_closed,
+            claimed: 0,
+            failure: None,
+        })
     }
 
     /// Drops what `contexts` has of this session's keys.

@@ -50,6 +50,14 @@ pub trait Side: sealed::Sealed + 'static {
     #[doc(hidden)]
     fn take(messages: &mut Self::Messages, part: &[u8]) -> Result<usize, Fault>;
 
+    /// What has come of such a message.
+    #[doc(hidden)]
+    fn partial(messages: &Self::Messages) -> &[u8];
+
+    /// The opposite of [`Self::partial`], in another process.
+    #[doc(hidden)]
+    fn resumed(partial: &[u8]) -> Result<Self::Messages, Error>;
+
     #[doc(hidden)]
     fn facts(state: &CommonState) -> Self::Facts;
 }
@@ -95,6 +103,17 @@ impl Side for Server {
     /// Nothing but a KeyUpdate has a place here: no client certificate was asked for.
     fn take((): &mut (), part: &[u8]) -> Result<usize, Fault> {
         Err(inappropriate(&[HandshakeType::KeyUpdate], part[0]))
+    }
+
+    fn partial((): &()) -> &[u8] {
+        &[]
+    }
+
+    fn resumed(partial: &[u8]) -> Result<(), Error> {
+        match partial {
+            [] => Ok(()),
+            _ => Err(Error::General("a message in part where none is taken".into())),
+        }
     }
 
     fn facts(_: &CommonState) {}
@@ -197,6 +216,22 @@ impl Side for Client {
             }
         }
         Ok(taken)
+    }
+
+    fn partial(tickets: &Tickets) -> &[u8] {
+        &tickets.partial
+    }
+
+    /// Of a ticket that comes in part only the length matters: none is kept.
+    fn resumed(partial: &[u8]) -> Result<Tickets, Error> {
+        let begins = partial.first().map(|typ| HandshakeType::from(*typ));
+        if partial.len() > MAX_TICKET || begins.is_some_and(|typ| typ != HandshakeType::NewSessionTicket) {
+            return Err(Error::General("a message in part that is no ticket".into()));
+        }
+        Ok(Tickets {
+            partial: partial.into(),
+            kernel: None,
+        })
     }
 
     fn facts(state: &CommonState) -> Option<NamedGroup> {

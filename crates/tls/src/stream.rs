@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
+use std::ops::{Deref, DerefMut};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use headpin_ledger as ledger;
 use headpin_slab::{Readable, SlabClass, SlabSlice, SliceRead, Unsent, WorkerSlabs};
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, HandshakeKind, ServerConfig};
+use rustls::{ClientConfig, Error, HandshakeKind, ServerConfig};
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 use tokio_util::io::poll_read_buf;
@@ -23,6 +24,7 @@ use super::outgoing::Outgoing;
 use super::records::{MAX_PLAINTEXT, OVERHEAD};
 use super::session::Session;
 use super::side::{Client, Server, Side};
+use super::state::StreamState;
 
 /// Said in clear to a client that speaks HTTP to the TLS port.
 const PLAIN_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\
@@ -80,7 +82,7 @@ impl TlsBuffers {
 #[derive(Debug)]
 pub struct SlabStream<IO, S: Side = Server> {
     io: IO,
-    session: Session<S>,
+    session: WorkersSession<S>,
     /// Ciphertext that the socket did not take yet.
     blocked: Unsent,
     /// Plaintext that arrived together with the end of the handshake.
@@ -90,6 +92,12 @@ pub struct SlabStream<IO, S: Side = Server> {
     close_sent: bool,
     /// What is said after something was read is an answer to it.
     answers: bool,
+}
+
+/// A session of whose keys the worker may have contexts: those go with it.
+#[derive(Debug)]
+struct WorkersSession<S: Side> {
+    session: Session<S>,
     buffers: Rc<TlsBuffers>,
 }
 
@@ -169,14 +177,55 @@ impl<IO: Readable + AsyncWrite + Unpin, S: Side> SlabStream<IO, S> {
     fn new(io: IO, session: Session<S>, buffers: Rc<TlsBuffers>) -> Self {
         Self {
             io,
-            session,
+            session: WorkersSession { session, buffers },
             blocked: Unsent::default(),
             early: None,
             ended: false,
             close_sent: false,
             answers: false,
-            buffers,
         }
+    }
+
+    /// All but the socket, for another process to go on with. `None` if none could, see [`Session::state`].
+    ///
+    /// Whoever takes it must be the only one that goes on: two would seal different records with one number.
+    #[must_use]
+    pub fn state(&self) -> Option<StreamState> {
+        Some(StreamState {
+            session: self.session.state()?,
+            blocked: self.blocked.left().into(),
+            early: self.early.as_deref().unwrap_or_default().into(),
+            ended: self.ended,
+            close_sent: self.close_sent,
+            answers: self.answers,
+        })
+    }
+
+    /// The socket, for who has taken [`Self::state`].
+    #[must_use]
+    pub fn into_io(self) -> IO {
+        self.io
+    }
+
+    /// Goes on over `io` where another process was.
+    ///
+    /// # Errors
+    /// When `state` cannot be of a stream of this side.
+    pub fn resume(io: IO, state: &StreamState, buffers: Rc<TlsBuffers>) -> Result<Self, Error> {
+        let (session, taken) = ledger::measure(|| Session::resume(&state.session));
+        let mut session = session?;
+        // A client's stream is in a box of its own.
+        let inline = if S::IS_SERVER { size_of::<Session<S>>() } else { 0 };
+        session.claim(taken + inline as i64);
+        let early = &state.early[..];
+        Ok(Self {
+            blocked: state.blocked[..].into(),
+            early: (!early.is_empty()).then(|| early.into()),
+            ended: state.ended,
+            close_sent: state.close_sent,
+            answers: state.answers,
+            ..Self::new(io, session, buffers)
+        })
     }
 
     /// Says close_notify and gives the peer a moment to read what was said before that.
@@ -233,7 +282,7 @@ impl<IO: Readable + AsyncWrite + Unpin, S: Side> SlabStream<IO, S> {
             }
             let first = self.session.partial().is_empty() && self.session.protocol().is_none();
             let (received, taken) = ledger::measure(|| {
-                self.poll_receive(cx, self.buffers.chunk, |bytes| {
+                self.poll_receive(cx, self.session.buffers.chunk, |bytes| {
                     !(first && bytes.first().is_some_and(u8::is_ascii_uppercase))
                 })
             });
@@ -258,7 +307,7 @@ impl<IO: Readable + AsyncWrite + Unpin, S: Side> SlabStream<IO, S> {
         is_tls: impl Fn(&[u8]) -> bool,
     ) -> Poll<Result<Received, ReceiveError>> {
         ready!(self.io.poll_readable(cx)).map_err(ReceiveError::Io)?;
-        let buffers = Rc::clone(&self.buffers);
+        let buffers = Rc::clone(&self.session.buffers);
         let mut scratch = buffers.scratch.borrow_mut();
         let Scratch {
             plaintext,
@@ -340,7 +389,23 @@ fn sealed_len(plaintext: usize) -> usize {
     plaintext + plaintext.div_ceil(MAX_PLAINTEXT) * OVERHEAD
 }
 
-impl<IO, S: Side> Drop for SlabStream<IO, S> {
+impl<S: Side> Deref for WorkersSession<S> {
+    type Target = Session<S>;
+
+    #[inline]
+    fn deref(&self) -> &Session<S> {
+        &self.session
+    }
+}
+
+impl<S: Side> DerefMut for WorkersSession<S> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut Session<S> {
+        &mut self.session
+    }
+}
+
+impl<S: Side> Drop for WorkersSession<S> {
     /// The worker keeps no context of a connection that is gone.
     fn drop(&mut self) {
         // Borrowed only if something in this file has panicked.
@@ -379,9 +444,11 @@ impl<IO: Readable + AsyncWrite + Unpin, S: Side> SliceRead for SlabStream<IO, S>
     /// stays.
     fn poll_read_slice(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<io::Result<Option<SlabSlice>>> {
         if let Some(early) = self.early.take() {
-            let mut pool = self.buffers.slabs.for_read(S::CLASS);
-            let mut carving = pool.carve(early.len());
-            carving.extend(&early);
+            let (first, rest) = early.split_at(early.len().min(most));
+            self.early = (!rest.is_empty()).then(|| rest.into());
+            let mut pool = self.session.buffers.slabs.for_read(S::CLASS);
+            let mut carving = pool.carve(first.len());
+            carving.extend(first);
             return Poll::Ready(Ok(carving.finish()));
         }
         while !self.session.is_peer_closed() {
@@ -400,7 +467,7 @@ impl<IO: Readable + AsyncWrite + Unpin, S: Side> SliceRead for SlabStream<IO, S>
     }
 
     fn slabs(&self) -> &Rc<WorkerSlabs> {
-        &self.buffers.slabs
+        &self.session.buffers.slabs
     }
 
     fn class(&self) -> SlabClass {
@@ -416,7 +483,7 @@ impl<IO: Readable + AsyncWrite + Unpin, S: Side> AsyncWrite for SlabStream<IO, S
         if this.close_sent {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        let buffers = Rc::clone(&this.buffers);
+        let buffers = Rc::clone(&this.session.buffers);
         let Scratch { outgoing, contexts, .. } = &mut *buffers.scratch.borrow_mut();
         let taken = bytes.len().min(buffers.chunk);
         let sent = this
@@ -439,7 +506,7 @@ impl<IO: Readable + AsyncWrite + Unpin, S: Side> AsyncWrite for SlabStream<IO, S
         if this.close_sent {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        let buffers = Rc::clone(&this.buffers);
+        let buffers = Rc::clone(&this.session.buffers);
         let Scratch {
             plaintext,
             outgoing,
@@ -470,7 +537,7 @@ impl<IO: Readable + AsyncWrite + Unpin, S: Side> AsyncWrite for SlabStream<IO, S
         let this = &mut *self;
         if !this.close_sent {
             this.close_sent = true;
-            let buffers = Rc::clone(&this.buffers);
+            let buffers = Rc::clone(&this.session.buffers);
             let Scratch { outgoing, contexts, .. } = &mut *buffers.scratch.borrow_mut();
             let sent = this
                 .session

@@ -34,4 +34,6 @@ mod rfc8446;
 mod rfc8448;
 #[cfg(test)]
 mod secrets;
+#[cfg(test)]
+mod state;
 mod wire;

@@ -38,6 +38,11 @@ impl Parts {
         Ok(Self { aead, hash })
     }
 
+    /// Length of its secrets in bytes: that of its hash.
+    pub(super) fn hash_len(self) -> usize {
+        self.hash.hmac_algorithm().digest_algorithm().output_len()
+    }
+
     /// HKDF-Expand-Label without a context (section 7.1): as many bytes as `output` has.
     fn expand(self, secret: &TrafficSecret, label: &str, output: &mut [u8]) -> Result<(), Error> {
         const PREFIX: &str = "tls13 ";
@@ -104,6 +109,11 @@ impl TrafficKeys {
     /// Drops the context of these keys.
     pub(super) fn forget_context(&self, contexts: &mut Contexts) {
         contexts.forget(self.id);
+    }
+
+    /// What makes the same keys again: the secret, and the number of the next record.
+    pub(super) fn parts(&self) -> (&[u8], u64) {
+        (self.secret.expose(), self.sequence)
     }
 
     /// How many records there have been.

@@ -34,6 +34,8 @@ pub(super) enum Step {
     ServerReads,
     ServerWrites(usize),
     End,
+    /// Another process goes on, where ours can be handed over; rustls's cannot.
+    HandOver,
     /// Anything in a record of the right keys. The layers give up at different places, so from here on it only counts
     /// that they do.
     Anything(u8, Vec<u8>),
@@ -101,6 +103,7 @@ impl Side {
                 return Some(self.pair.try_write(&pattern(*len)).map(Result::ok));
             }
             Step::End => wire.end(),
+            Step::HandOver => self.pair.hands_over(),
             Step::Anything(typ, content) => wire.push(&forge.record(ContentType::from(*typ), content)),
         }
         None
@@ -205,6 +208,7 @@ fn decode(bytes: &mut &[u8]) -> Option<Step> {
             1 => Step::Corrupted,
             2 => Step::Empty,
             3 => Step::End,
+            4 => Step::HandOver,
             _ => Step::Zeros(len(100)?),
         },
         5 => Step::Window(Some(len(1000)?)),
@@ -310,6 +314,7 @@ mod tests {
             16 => Just(Step::ServerReads),
             16 => prop_oneof![0..100_usize, 0..40_000_usize].prop_map(Step::ServerWrites),
             1 => Just(Step::End),
+            16 => Just(Step::HandOver),
         ]
     }
 

@@ -1,6 +1,7 @@
 //! From rustls to the record layer: exactly behind the client's Finished, whatever comes with it and however it is cut.
 
 use std::io::Write;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use rustls::server::ServerSessionMemoryCache;
@@ -32,7 +33,13 @@ fn connect(
         last(&secrets, bytes)
     });
     let server = result.unwrap();
-    let pair = Pair { client, server, wire };
+    let buffers = Rc::clone(&fixture.buffers);
+    let pair = Pair {
+        client,
+        server,
+        wire,
+        buffers,
+    };
     (pair, secrets)
 }
 
@@ -211,7 +218,13 @@ fn early_data_that_is_not_wanted_is_skipped_however_it_is_cut() {
             let (client, wire, result) = shake(&fixture, client, cut_at(read), b"again");
             assert!(!client.is_early_data_accepted());
             let server = result.unwrap();
-            let mut pair = Pair { client, server, wire };
+            let buffers = Rc::clone(&fixture.buffers);
+            let mut pair = Pair {
+                client,
+                server,
+                wire,
+                buffers,
+            };
             assert_eq!(pair.reads(), b"again");
             assert_eq!(pair.writes(b"answer"), b"answer");
             assert_eq!(pair.server.buffered(), 0);

@@ -14,7 +14,7 @@ use tokio::io::AsyncWrite;
 
 use super::fixture::Fixture;
 use super::wire::{Shape, Wire};
-use crate::{HandshakeError, SlabStream};
+use crate::{HandshakeError, SlabStream, TlsBuffers};
 
 /// More polls than any test here needs: who gets there hangs.
 const PATIENCE: usize = 1_000_000;
@@ -24,6 +24,7 @@ pub(super) struct Pair {
     pub(super) client: ClientConnection,
     pub(super) server: SlabStream<Wire>,
     pub(super) wire: Wire,
+    pub(super) buffers: Rc<TlsBuffers>,
 }
 
 pub(super) fn poll_once<T>(poll: impl FnOnce(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
@@ -73,6 +74,7 @@ impl Pair {
             client,
             server: result.unwrap(),
             wire,
+            buffers: Rc::clone(&fixture.buffers),
         };
         assert_eq!(pair.client_reads(), b"", "nobody has written yet");
         pair
@@ -148,6 +150,14 @@ impl Pair {
             arrived.extend(self.client_reads());
         }
         panic!("the writer hangs");
+    }
+
+    /// As if another process went on, if one could.
+    pub(super) fn hands_over(&mut self) {
+        let Some(state) = self.server.state() else { return };
+        let sent = postcard::to_allocvec(&state).unwrap();
+        let state = postcard::from_bytes(&sent).unwrap();
+        self.server = SlabStream::resume(self.wire.clone(), &state, Rc::clone(&self.buffers)).unwrap();
     }
 
     pub(super) fn try_write(&mut self, bytes: &[u8]) -> Poll<io::Result<usize>> {
