@@ -1,7 +1,8 @@
 //! The one place where everything is put together: a [`Config`] becomes bound sockets and running threads.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -10,13 +11,14 @@ use arc_swap::ArcSwap;
 use headpin_ledger::Ledgers;
 use headpin_tls::TlsAcceptor;
 use prometheus::Registry;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
-use crate::admin::{self, AdminState, Dumps};
+use crate::admin::{self, AdminState, Dumps, Presence};
 use crate::config::Config;
 use crate::config::watch::{Contents, Watch, WatchError, watch};
 use crate::control::{self, Life, LifePhase, PolicySwitch, ReloadError, Reloaded, Reloader, UpstreamMonitor, Workers};
 use crate::control::{WorkerSettings, WorkerThread};
+use crate::handover::{Estate, Inherited};
 use crate::observe::memory::{self, Trend};
 use crate::observe::metrics::Metrics;
 use crate::sockets;
@@ -60,6 +62,17 @@ pub enum StartError {
         /// The hard limit.
         limit: u64,
     },
+    /// The limit on open files is too low for what the predecessor has.
+    #[error(
+        "the limit on open files is {limit}, too low for the connections of the headpin that runs; raise it (ulimit -n) to at \
+         least {needed}"
+    )]
+    TooManyComing {
+        /// The hard limit.
+        limit: u64,
+        /// What they take.
+        needed: u64,
+    },
 }
 
 /// A running proxy.
@@ -79,6 +92,11 @@ pub struct Running {
     life: Life,
     threads: Vec<WorkerThread>,
     admin: JoinHandle<()>,
+    /// Whether the admin endpoints are here.
+    presence: watch::Sender<Presence>,
+    admin_socket: TcpListener,
+    /// Where the config has both addresses.
+    configured: (SocketAddr, SocketAddr),
 }
 
 /// How a proxy ended.
@@ -94,7 +112,10 @@ pub struct Ended {
 ///
 /// # Errors
 /// [`StartError`]; then nothing runs.
-pub fn start(config: Config, path: Option<PathBuf>) -> Result<Running, StartError> {
+///
+/// What is `inherited` from another process is listened on instead, where the config says the same. Then nothing is accepted before
+/// the workers are told to.
+pub fn start(config: Config, path: Option<PathBuf>, inherited: Option<Inherited>) -> Result<Running, StartError> {
     let registry = Registry::new();
     let metrics = Metrics::register(&registry)?;
     let trend = Arc::new(Trend::default());
@@ -102,25 +123,15 @@ pub fn start(config: Config, path: Option<PathBuf>) -> Result<Running, StartErro
     memory::give_back_soon();
     let acceptor = TlsAcceptor::new()?;
     let life = Life::default();
-    let connections = connections(&config)?;
+    let connections = connections(&config, inherited.as_ref().map_or(0, |inherited| inherited.sockets))?;
     let (workers, policy) = (config.server.workers.get(), config.head_policy);
     let requests = config.http.max_requests.get();
     let dump_timeout = config.admin.dump_timeout;
 
-    let mut listeners = Vec::with_capacity(workers);
-    let mut address = config.server.listen;
-    for _ in 0..workers {
-        let listener = sockets::listen_shared(address);
-        let bound = listener.and_then(|listener| listener.local_addr().map(|address| (listener, address)));
-        let (listener, bound) = bound.map_err(|source| StartError::Listen {
-            address,
-            key: "server.listen",
-            source,
-        })?;
-        // Port 0 is chosen once; the others share it.
-        address = bound;
-        listeners.push(listener);
-    }
+    let accepts = inherited.is_none();
+    let mut inherited = inherited.unwrap_or_default();
+    let proxy_listen = config.server.listen;
+    let (address, listeners) = listeners(proxy_listen, workers, inherited.proxy(proxy_listen))?;
     let admin_listen = config.admin.listen;
     let hosts = config.admin.hosts.as_slice().into();
     let listen_error = |source| StartError::Listen {
@@ -128,8 +139,12 @@ pub fn start(config: Config, path: Option<PathBuf>) -> Result<Running, StartErro
         key: "admin.listen",
         source,
     };
-    let admin_listener = sockets::listen_alone(admin_listen).map_err(listen_error)?;
+    let admin_listener = match inherited.admin(admin_listen) {
+        Some((_, listener)) => listener,
+        None => sockets::listen_alone(admin_listen).map_err(listen_error)?,
+    };
     let admin_address = admin_listener.local_addr().map_err(listen_error)?;
+    let admin_socket = admin_listener.try_clone().map_err(listen_error)?;
 
     let settings = Settings::load(config, 0, &acceptor, &metrics, None)?;
     let shared = Arc::new(Shared {
@@ -142,11 +157,12 @@ pub fn start(config: Config, path: Option<PathBuf>) -> Result<Running, StartErro
     control::put_in_force(&shared, None, &monitor);
     metrics.set_head_policy(policy);
     let mut threads = Vec::with_capacity(workers);
-    for (index, listener) in listeners.into_iter().enumerate() {
+    for (index, listeners) in listeners.into_iter().enumerate() {
         let settings = WorkerSettings {
             index,
             workers,
-            listener,
+            listeners,
+            accepts,
             policy,
             shared: Arc::clone(&shared),
             trend: Arc::clone(&trend),
@@ -173,7 +189,8 @@ pub fn start(config: Config, path: Option<PathBuf>) -> Result<Running, StartErro
         asking_for_sockets: Arc::default(),
         dumps: Dumps::new(dump_timeout, &metrics),
     };
-    let admin = admin::start(admin_listener, state).map_err(StartError::Thread)?;
+    let presence = watch::Sender::new(Presence::Here);
+    let admin = admin::start(admin_listener, state, presence.subscribe()).map_err(StartError::Thread)?;
     tracing::info!(role = "proxy", %address, "listening");
     tracing::info!(role = "admin", address = %admin_address, "listening");
     Ok(Running {
@@ -186,7 +203,37 @@ pub fn start(config: Config, path: Option<PathBuf>) -> Result<Running, StartErro
         life,
         threads,
         admin,
+        presence,
+        admin_socket,
+        configured: (proxy_listen, admin_listen),
     })
+}
+
+/// The listeners of each of `workers` workers at `address`, which is returned as it is bound. Those that are `inherited` are all
+/// used: to close one is to reset who waits in its backlog.
+fn listeners(
+    address: SocketAddr,
+    workers: usize,
+    inherited: Option<(SocketAddr, Vec<TcpListener>)>,
+) -> Result<(SocketAddr, Vec<Vec<TcpListener>>), StartError> {
+    let (mut address, inherited) = inherited.unwrap_or((address, Vec::new()));
+    let mut all: Vec<_> = (0..workers).map(|_| Vec::new()).collect();
+    for (index, listener) in inherited.into_iter().enumerate() {
+        all[index % workers].push(listener);
+    }
+    for of_worker in all.iter_mut().filter(|listeners| listeners.is_empty()) {
+        let listener = sockets::listen_shared(address);
+        let bound = listener.and_then(|listener| listener.local_addr().map(|address| (listener, address)));
+        let (listener, bound) = bound.map_err(|source| StartError::Listen {
+            address,
+            key: "server.listen",
+            source,
+        })?;
+        // Port 0 is chosen once; the others share it.
+        address = bound;
+        of_worker.push(listener);
+    }
+    Ok((address, all))
 }
 
 /// How many open files the proxy needs to have so many connections at once.
@@ -196,8 +243,13 @@ pub const fn files_for(connections: u64) -> u64 {
 }
 
 /// How many connections may be open at once.
-fn connections(config: &Config) -> Result<usize, StartError> {
+/// `coming` sockets come from another process.
+fn connections(config: &Config, coming: u64) -> Result<usize, StartError> {
     let limit = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(1024);
+    let needed = RESERVED_FILES.saturating_add(coming);
+    if needed > limit {
+        return Err(StartError::TooManyComing { limit, needed });
+    }
     let possible = limit.saturating_sub(RESERVED_FILES) / FILES_PER_CONNECTION;
     if possible == 0 {
         return Err(StartError::Files { limit });
@@ -243,6 +295,18 @@ impl Running {
     /// When a folder cannot be watched.
     pub fn watch(&self, seen: Contents, on_change: impl Fn() + Send + 'static) -> Result<Watch, WatchError> {
         watch(&self.reloader.files(), seen, on_change)
+    }
+
+    /// What a successor takes over.
+    #[must_use]
+    pub fn estate(&self) -> Estate<'_> {
+        let (proxy, admin) = self.configured;
+        Estate {
+            workers: &self.workers,
+            proxy: (proxy, self.proxy_address),
+            admin: (admin, self.admin_address, self.admin_socket.as_fd()),
+            presence: &self.presence,
+        }
     }
 
     /// Begins the drain.

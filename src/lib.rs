@@ -22,6 +22,8 @@ pub mod certificates;
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod handed;
+pub mod handover;
 pub mod http;
 pub mod listen;
 pub mod observe;

@@ -25,6 +25,7 @@ mod inspect;
 mod json;
 mod memory;
 mod page;
+mod presence;
 mod probes;
 mod problem;
 mod routes;
@@ -33,6 +34,7 @@ mod steer;
 mod upstreams;
 
 pub use dump::Dumps;
+pub use presence::Presence;
 
 use std::io;
 use std::net::TcpListener;
@@ -44,8 +46,10 @@ use axum::serve::ListenerExt as _;
 use headpin_ledger::Ledgers;
 use prometheus::Registry;
 use tokio::runtime::Builder;
+use tokio::sync::watch;
 use tokio::time::interval;
 
+use self::presence::PresentListener;
 use crate::config::AdminHost;
 use crate::control::{Life, LifePhase, PolicySwitch, Reloader, Workers};
 use crate::observe::memory::Trend;
@@ -87,18 +91,22 @@ pub struct AdminState {
     pub dumps: Dumps,
 }
 
-/// Starts the admin thread.
+/// Starts the admin thread. It ends with the workers, or when they are gone that `presence` tells of.
 ///
 /// # Errors
 /// When the system has no thread or no event queue to give.
-pub fn start(listener: TcpListener, state: AdminState) -> io::Result<thread::JoinHandle<()>> {
+pub fn start(
+    listener: TcpListener,
+    state: AdminState,
+    presence: watch::Receiver<Presence>,
+) -> io::Result<thread::JoinHandle<()>> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     thread::Builder::new()
         .name("admin".into())
-        .spawn(move || runtime.block_on(serve(listener, state)))
+        .spawn(move || runtime.block_on(serve(listener, state, presence)))
 }
 
-async fn serve(listener: TcpListener, state: AdminState) {
+async fn serve(listener: TcpListener, state: AdminState, presence: watch::Receiver<Presence>) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => {
@@ -108,15 +116,20 @@ async fn serve(listener: TcpListener, state: AdminState) {
     };
     let (life, trend) = (state.life.clone(), Arc::clone(&state.trend));
     // A viewer who reads no more, or is no longer there, is not waited for.
-    let listener = listener.tap_io(|socket| {
+    let listener = PresentListener::new(listener, presence.clone()).tap_io(|socket| {
         if let Err(error) = sockets::give_up_after(socket, CLIENT_PATIENCE) {
             tracing::debug!(%error, "an admin client is gone at once");
         }
     });
     let (entrance, viewers) = events::entrance();
     let endpoints = axum::serve(listener, routes::router(state.clone(), entrance));
+    let endpoints = endpoints.with_graceful_shutdown(presence::gone(presence.clone()));
     let showing = async {
-        events::produce(viewers, state).await;
+        tokio::select! {
+            () = events::produce(viewers, state) => {}
+            // Whoever watches sees the successor next.
+            () = presence::gone(presence) => {}
+        }
         // The workers have ended; the phase says so next.
         std::future::pending::<()>().await;
     };

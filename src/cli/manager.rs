@@ -40,6 +40,14 @@ pub(super) fn stopping() {
     tell(&[NotifyState::Stopping, NotifyState::Status("draining")]);
 }
 
+/// Process `pid` is the service from now on; it may speak for it.
+pub(super) fn succeeded_by(pid: u32) {
+    tell(&[
+        NotifyState::MainPid(pid),
+        NotifyState::Status("handed over, ending what is in a request"),
+    ]);
+}
+
 /// Its workers are alive.
 pub(super) fn alive() {
     tell(&[NotifyState::Watchdog]);

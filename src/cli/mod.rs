@@ -17,6 +17,8 @@ mod man;
 mod manager;
 mod serve;
 mod snapshot;
+mod succession;
+mod upgrade;
 mod watchdog;
 
 use std::process::ExitCode;
@@ -55,6 +57,7 @@ enum Command {
     Lab(laboratory::Forwarded),
     /// Loads a proxy or an origin, verifies every byte, and measures
     Load(laboratory::Forwarded),
+    Upgrade(upgrade::UpgradeCommand),
     Snapshot(snapshot::SnapshotCommand),
     /// Runs the demo origin: echo, greeting, upload, download, and pushed messages
     Upstream(laboratory::Forwarded),
@@ -79,6 +82,7 @@ pub fn run() -> ExitCode {
         Command::Certs(command) => command.run().map(done),
         Command::Lab(arguments) => arguments.run("lab").map(done),
         Command::Load(arguments) => arguments.run("load").map(done),
+        Command::Upgrade(command) => command.run().map(done),
         Command::Snapshot(command) => command.run().map(done),
         Command::Upstream(arguments) => arguments.run("upstream").map(done),
         Command::EchoOrigin(command) => command.run().map(done),

@@ -7,6 +7,7 @@
 mod admin;
 mod admin_host;
 mod field;
+mod handover_socket;
 mod hash_on;
 mod host_pattern;
 mod http;
@@ -43,6 +44,7 @@ pub(crate) use headpin_settings::{remedy, write_remedy};
 pub use self::admin::AdminConfig;
 pub use self::admin_host::{AdminHost, InvalidAdminHost};
 pub use self::field::{FieldLine, FieldName, FieldValue, InvalidField};
+pub use self::handover_socket::{HandoverSocket, InvalidHandoverSocket};
 pub use self::hash_on::{CookieName, HashOn, InvalidCookieName, InvalidHashOn};
 pub use self::host_pattern::{HostPattern, InvalidHost};
 pub(crate) use self::http::HEADERS;

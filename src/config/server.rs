@@ -5,8 +5,10 @@ use std::num::NonZeroUsize;
 use std::thread;
 use std::time::Duration;
 
-use headpin_settings::kind::{LONGEST, address, auto_count, duration, or_auto, or_off, positive};
+use headpin_settings::kind::{LONGEST, address, auto_count, duration, or_auto, or_off, parsed, positive};
 use headpin_settings::settings;
+
+use super::handover_socket::HandoverSocket;
 
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8443);
 
@@ -19,6 +21,8 @@ const MAX_CONNECTIONS: usize = 1 << 30;
 /// What the kernel takes as TCP keepalive idle: whole seconds, up to `MAX_TCP_KEEPIDLE`.
 const SHORTEST_KEEPALIVE: Duration = Duration::from_secs(1);
 const LONGEST_KEEPALIVE: Duration = Duration::from_secs(32_767);
+
+const HANDOVER: &str = r#""auto", "off", or the absolute path of a socket, of at most 96 bytes"#;
 
 settings! {
     /// The listener and the workers behind it.
@@ -36,6 +40,10 @@ settings! {
         /// How long a drain waits for connections to end by themselves; those left then are cut. The default is what
         /// Kubernetes gives before it kills.
         drain_grace: Duration = duration(Duration::ZERO..=LONGEST), default(Duration::from_secs(30)), at_reload;
+        /// Where a successor comes to, to which this process hands over all connections (docs/upgrade.md): the absolute path of a
+        /// unix socket, "auto" or "off". "auto": handover.sock in the folder that systemd's RuntimeDirectory= makes for the
+        /// service; without one, none. SIGUSR2 starts a successor in any case.
+        handover: HandoverSocket = parsed::<HandoverSocket>(HANDOVER), default(HandoverSocket::Auto), at_start;
         /// Silence on a TCP connection, on both sides, after which the kernel probes the peer: whole seconds, or "off". The
         /// default is below the time after which common NATs forget a connection.
         keepalive: Option<Duration> = or_off(duration(SHORTEST_KEEPALIVE..=LONGEST_KEEPALIVE)),

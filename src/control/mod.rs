@@ -1,5 +1,6 @@
 //! The workers from above: their threads, what they can be asked, and what changes while they run.
 
+mod arrivals;
 mod execute;
 mod life;
 mod monitor;

@@ -104,7 +104,7 @@ fn tunnel(worker: &WorkerContext, record: &TunnelRecord, sizes: &Sizes, paths: b
     ConnectionRow {
         phase: Phase::Tunnel,
         is_closing: record.mailbox.order().is_some(),
-        idle_seconds: worker.tick() - record.active.get(),
+        idle_seconds: worker.since(record.active.get()),
         path: if paths {
             record.target.path.clone()
         } else {

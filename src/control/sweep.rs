@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::observe::labels::{CloseReason, HeadPolicy};
 use crate::observe::memory;
-use crate::worker::{Order, Settings, TunnelRecord, WorkerContext};
+use crate::worker::{Accepting, Order, Settings, TunnelRecord, WorkerContext};
 
 /// How often idle tunnels are looked for. A deadline is exact to this, and no read has a timer of its own.
 pub(super) const TICK: Duration = Duration::from_secs(1);
@@ -42,7 +42,7 @@ pub(super) fn sweep(worker: &WorkerContext) {
     close_idle_connections(worker, &settings);
     let mut leaving: usize = 0;
     worker.registry.for_each_tunnel(|tunnel| {
-        let idle = now - tunnel.active.get();
+        let idle = worker.since(tunnel.active.get());
         let limit = tunnel.target.with_route(|route| route.idle_timeout);
         let limit = limit.map(|limit| u32::try_from(limit.as_secs()).unwrap_or(u32::MAX).max(1));
         match tunnel.mailbox.order() {
@@ -119,7 +119,14 @@ fn close_idle_connections(worker: &WorkerContext, settings: &Settings) {
 /// Begins the drain: HTTP connections end after the current request, tunnels are closed with 1001. Those that are still to
 /// come of an upgrade under way close themselves.
 pub(super) fn drain(worker: &WorkerContext) {
-    worker.draining.cancel();
+    worker.departures.drain();
+    worker.accepting.send_if_modified(|accepting| {
+        let ours = *accepting != Accepting::Never;
+        if ours {
+            *accepting = Accepting::Last;
+        }
+        ours
+    });
     worker.pools.close();
     worker.tracker.close();
     worker.registry.for_each_tunnel(|tunnel| {

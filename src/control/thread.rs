@@ -11,13 +11,14 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::arrivals::Arrivals;
 use super::execute::execute;
 use super::sweep::{TICK, abandon, drain, sweep};
 use super::{Command, Life, LifePhase, WorkerHandle};
 use crate::listen::accept;
 use crate::observe::labels::HeadPolicy;
 use crate::observe::memory::Trend;
-use crate::worker::{Shared, WorkerContext};
+use crate::worker::{Accepting, Shared, WorkerContext};
 
 /// What a worker is started with.
 #[derive(Debug)]
@@ -26,8 +27,10 @@ pub struct WorkerSettings {
     pub index: usize,
     /// How many there are.
     pub workers: usize,
-    /// Bound with `SO_REUSEPORT`; non-blocking.
-    pub listener: TcpListener,
+    /// Bound with `SO_REUSEPORT`; non-blocking. One, but for a process that has fewer workers than the one it took them from.
+    pub listeners: Vec<TcpListener>,
+    /// Whether it accepts from them before it is told to.
+    pub accepts: bool,
     /// The policy at the start.
     pub policy: HeadPolicy,
     /// What all workers share.
@@ -101,7 +104,8 @@ async fn run(settings: WorkerSettings, mut commands: mpsc::UnboundedReceiver<Com
     let WorkerSettings {
         index,
         workers,
-        listener,
+        listeners,
+        accepts,
         policy,
         shared,
         trend,
@@ -111,10 +115,16 @@ async fn run(settings: WorkerSettings, mut commands: mpsc::UnboundedReceiver<Com
     ledgers.open();
     let worker = WorkerContext::new(index, workers, policy, shared);
     worker.slabs.on_turnover(Box::new(move || trend.turnover()));
-    match tokio::net::TcpListener::from_std(listener) {
-        Ok(listener) => drop(worker.tracker.spawn_local(accept(Rc::clone(&worker), listener))),
-        Err(error) => tracing::error!(%error, index, "a worker cannot listen"),
+    if !accepts {
+        worker.accepting.send_replace(Accepting::NotNow);
     }
+    for listener in listeners {
+        match tokio::net::TcpListener::from_std(listener) {
+            Ok(listener) => drop(worker.tracker.spawn_local(accept(Rc::clone(&worker), listener))),
+            Err(error) => tracing::error!(%error, index, "a worker cannot listen"),
+        }
+    }
+    let mut arrivals = Arrivals::default();
 
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -123,7 +133,7 @@ async fn run(settings: WorkerSettings, mut commands: mpsc::UnboundedReceiver<Com
     loop {
         tokio::select! {
             () = &mut draining => break,
-            Some(command) = commands.recv() => execute(&worker, command),
+            Some(command) = commands.recv() => execute(&worker, &mut arrivals, command),
             _ = ticks.tick() => sweep(&worker),
         }
     }
@@ -139,7 +149,7 @@ async fn run(settings: WorkerSettings, mut commands: mpsc::UnboundedReceiver<Com
             () = &mut empty => return 0,
             () = &mut ending => break,
             () = &mut deadline => break,
-            Some(command) = commands.recv() => execute(&worker, command),
+            Some(command) = commands.recv() => execute(&worker, &mut arrivals, command),
             _ = ticks.tick() => sweep(&worker),
         }
     }

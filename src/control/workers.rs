@@ -1,9 +1,13 @@
 //! Asking the workers, from other threads.
 
+use std::io;
+use std::os::fd::OwnedFd;
+
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
 use super::rows::{PAGE, RowsPage};
+use crate::handed::{Departure, Handed};
 use crate::observe::census::{ConnectionRow, WorkerRows};
 use crate::observe::labels::HeadPolicy;
 
@@ -32,6 +36,69 @@ pub enum Command {
     Ping {
         /// Answered between two polls.
         reply: oneshot::Sender<()>,
+    },
+    /// Duplicate the sockets that it listens on.
+    Listeners {
+        /// Answered with them.
+        reply: oneshot::Sender<io::Result<Vec<OwnedFd>>>,
+    },
+    /// Leave new connections in the backlog.
+    HoldAccepts {
+        /// Answered with an id above all that were given.
+        reply: oneshot::Sender<u64>,
+    },
+    /// Accept new connections.
+    Accept {
+        /// Their ids are above this one.
+        after: u64,
+    },
+    /// Let go of the listeners without a look at their backlog: another process accepts from them.
+    GiveUpListeners,
+    /// Connections leave for another process from now on, when no request is under way.
+    Depart {
+        /// Takes them, and the tunnels that are told to leave.
+        to: mpsc::UnboundedSender<Departure>,
+    },
+    /// Wait until every task has been polled that was woken before.
+    Settled {
+        /// Answered then.
+        reply: oneshot::Sender<()>,
+    },
+    /// Tell some tunnels to leave.
+    Leave {
+        /// At most so many.
+        most: usize,
+        /// Answered with how many were told: each will say what it does.
+        reply: oneshot::Sender<usize>,
+    },
+    /// Count the tunnels.
+    CountTunnels {
+        /// Answered with their number.
+        reply: oneshot::Sender<usize>,
+    },
+    /// Count the sockets of connections and tunnels.
+    CountSockets {
+        /// Answered with their number.
+        reply: oneshot::Sender<usize>,
+    },
+    /// Take [`Self::HoldAccepts`], [`Self::Depart`] and [`Self::Leave`] back.
+    Stay {
+        /// Answered when nothing leaves any more.
+        reply: oneshot::Sender<()>,
+    },
+    /// Make ready to go on with what comes from another process.
+    Arrive {
+        /// Connections and tunnels.
+        handed: Vec<Handed>,
+        /// Whether tunnels are not asked to leave: another process has refused them.
+        stay: bool,
+        /// Answered with why one cannot go on, if so, for each of them.
+        reply: oneshot::Sender<Vec<Result<(), String>>>,
+    },
+    /// Go on with what was made ready, or forget it.
+    Settle {
+        /// Whether it is this process's.
+        ours: bool,
     },
 }
 
@@ -64,6 +131,37 @@ impl Workers {
     pub async fn set_policy(&self, policy: HeadPolicy) -> Result<usize, NoWorkers> {
         let replies = self.ask(|done| Command::SetPolicy { policy, done }).await?;
         Ok(replies.into_iter().sum())
+    }
+
+    /// Sends a command that has no answer to every worker. One that has ended needs none.
+    pub fn tell(&self, command: impl Fn() -> Command) {
+        for worker in &self.0 {
+            let _ = worker.send(command());
+        }
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Asks one worker.
+    ///
+    /// # Errors
+    /// [`NoWorkers`] during the end of the process.
+    ///
+    /// # Cancel safety
+    /// Once polled, the worker does what it is asked for, also when this is dropped.
+    pub async fn ask_one<T>(
+        &self,
+        worker: usize,
+        command: impl FnOnce(oneshot::Sender<T>) -> Command,
+    ) -> Result<T, NoWorkers> {
+        let (sender, receiver) = oneshot::channel();
+        let worker = self.0.get(worker).ok_or(NoWorkers)?;
+        worker.send(command(sender)).map_err(|_| NoWorkers)?;
+        receiver.await.map_err(|_| NoWorkers)
     }
 
     /// Waits until every worker has answered, which it does between two polls, or has ended; returns how many have
@@ -102,8 +200,14 @@ impl Workers {
         Ok(all)
     }
 
-    /// All are asked before any answer is waited for.
-    async fn ask<T>(&self, command: impl Fn(oneshot::Sender<T>) -> Command) -> Result<Vec<T>, NoWorkers> {
+    /// Asks every worker: all are asked before any answer is waited for.
+    ///
+    /// # Errors
+    /// [`NoWorkers`] during the end of the process.
+    ///
+    /// # Cancel safety
+    /// As [`Self::ask_one`].
+    pub async fn ask<T>(&self, command: impl Fn(oneshot::Sender<T>) -> Command) -> Result<Vec<T>, NoWorkers> {
         let mut waiting = Vec::with_capacity(self.0.len());
         for worker in &self.0 {
             let (sender, receiver) = oneshot::channel();

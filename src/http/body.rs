@@ -72,6 +72,12 @@ pin_project_lite::pin_project! {
         lease: Option<Lease>,
         blocked_since: Option<Instant>,
     }
+
+    impl<B> PinnedDrop for PacedBody<B> {
+        fn drop(this: Pin<&mut Self>) {
+            this.io.flow.response_done();
+        }
+    }
 }
 
 impl<B> PacedBody<B> {

@@ -5,6 +5,7 @@ use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use headpin_tls::{HandshakeError, SlabStream};
@@ -21,10 +22,11 @@ use super::measured;
 use super::origin::{Listener, Origin};
 use super::service::{Exchange, connection_service};
 use crate::config::{HEADERS, HeaderCase};
-use crate::observe::labels::{HandshakeResult, HttpClose};
+use crate::handed::{self, ConnectionState, Departure, Handed, State, Stays};
+use crate::observe::labels::{HandshakeResult, HeadPolicy, HttpClose};
 use crate::observe::metrics::GaugeGuard;
-use crate::tunnel::{Half, Tunnel};
-use crate::worker::{Admission, Admitted, ListedConnection, Settings, WorkerContext};
+use crate::tunnel::{Downstream, Half, Tunnel};
+use crate::worker::{Admission, Admitted, Going, ListedConnection, Settings, WorkerContext};
 
 /// Most that hyper reads ahead of a body that nobody takes, or writes ahead of a client that does not read, in bytes.
 /// Its own default is over 400 KiB, which a few thousand slow readers turn into gigabytes.
@@ -48,7 +50,7 @@ pub fn spawn_connection(
 ) {
     let metrics = &worker.shared.metrics;
     metrics.downstream_connections_total.inc();
-    let admission = Admission::new(GaugeGuard::new(&metrics.downstream_connections_open), permit);
+    let admission = Admission::new(GaugeGuard::new(&metrics.downstream_connections_open), Some(permit));
     let listed = worker.registry.register(peer);
     let record = Rc::clone(listed.record());
     record.claim(taken);
@@ -71,7 +73,7 @@ async fn serve_connection(
     match handshake(&worker, socket, &listed, &settings).await {
         Ok(stream) => {
             let stream = Admitted { stream, admission };
-            serve_http(worker, stream, Origin::new(peer, listener), listed, &settings).await;
+            serve_http(worker, stream, Origin::new(peer, listener), listed, &settings, false).await;
         }
         Err(error) => {
             metrics.tls_handshakes_total[failed(&error)].inc();
@@ -111,8 +113,9 @@ async fn serve_http(
     origin: Origin,
     listed: ListedConnection,
     settings: &Settings,
+    asked: bool,
 ) {
-    let peer = origin.peer;
+    let (peer, port) = (origin.peer, origin.listener().port);
     let io = HeadIo::new(stream);
     let state = io.state();
     listed.speaks_http(io.state());
@@ -120,7 +123,7 @@ async fn serve_http(
         worker: Rc::clone(&worker),
         origin,
         io: Rc::clone(&state),
-        asked: Cell::default(),
+        asked: Cell::new(asked),
         route: Rc::default(),
         no_route: Cell::default(),
         asked_protocol: RefCell::default(),
@@ -142,13 +145,31 @@ async fn serve_http(
         .max_buf_size(MAX_BUFFER.max(http.max_header_bytes.bytes()))
         .serve_connection(TokioIo::new(io), connection_service(Rc::clone(&exchange)));
 
-    let mut draining = pin!(worker.draining.cancelled());
+    let mut told = pin!(worker.departures.told());
     let mut patience: Option<Pin<Box<Sleep>>> = None;
     let mut shutting_down = false;
+    let mut leaving = false;
     let result = poll_fn(|cx| {
         let polled = connection.poll_without_shutdown(cx);
-        if shutting_down || polled.is_ready() || draining.as_mut().poll(cx).is_pending() {
+        if shutting_down || polled.is_ready() || told.as_mut().poll(cx).is_pending() {
             return polled;
+        }
+        match worker.departures.going() {
+            Going::Stays => {
+                told.set(worker.departures.told());
+                // For the next time.
+                let told_again = told.as_mut().poll(cx);
+                debug_assert!(told_again.is_pending());
+                return polled;
+            }
+            // Polled again when the request is done.
+            Going::Leaves if !state.flow.is_idle() => return polled,
+            // What it has read of the next request goes along.
+            Going::Leaves => {
+                leaving = true;
+                return Poll::Ready(Ok(()));
+            }
+            Going::Ends => {}
         }
         // hyper would hang up on who has connected and not asked yet: that one gets its first answer.
         let patience = patience.get_or_insert_with(|| Box::pin(sleep(FIRST_REQUEST)));
@@ -162,6 +183,7 @@ async fn serve_http(
     .await;
 
     let parts = connection.into_parts();
+    let asked = exchange.asked.get();
     let upstream = exchange.upstream.take();
     let metrics = &worker.shared.metrics;
     let closed = &metrics.http_connections_closed_total;
@@ -179,6 +201,14 @@ async fn serve_http(
             let tunnel = Tunnel::new(content, downstream, upstream, record, Rc::clone(&worker));
             worker.tracker.spawn_local(tunnel);
         }
+        (Ok(()), None) if leaving => {
+            let Err(stream) = leave(&worker, parts.io.into_inner(), &parts.read_buf, &listed, asked, port) else {
+                closed[HttpClose::HandedOver].inc();
+                return;
+            };
+            closed[HttpClose::Done].inc();
+            stream.stream.close().await;
+        }
         (result, _) => {
             let reason = http_close(&result);
             closed[reason].inc();
@@ -189,6 +219,61 @@ async fn serve_http(
             say_goodbye(parts.io.into_inner(), &state.flow, reason).await;
         }
     }
+}
+
+/// Gives the connection to another process, with `read_too_much` in front of what it reads next. Back if it cannot go.
+fn leave(
+    worker: &WorkerContext,
+    io: HeadIo<Admitted<SlabStream<TcpStream>>>,
+    read_too_much: &[u8],
+    listed: &ListedConnection,
+    asked: bool,
+    port: u16,
+) -> Result<(), Admitted<SlabStream<TcpStream>>> {
+    let (stream, head) = io.into_head(read_too_much, HeadPolicy::Copy);
+    let Some(mut state) = Downstream::state(&stream) else {
+        let _ = worker.departures.send(Departure::Stays(Stays::Tls12));
+        return Err(stream);
+    };
+    state.put_back(head.bytes());
+    let state = State::Connection(Box::new(ConnectionState {
+        identity: listed.identity.state(),
+        port,
+        asked,
+        stream: state,
+    }));
+    // Without its socket, which the runtime may have lost, there is no connection.
+    if let Ok(socket) = Downstream::into_socket(stream) {
+        let sockets = vec![socket];
+        let _ = worker.departures.send(Departure::Leaves(Handed {
+            state,
+            sockets,
+            left: handed::now(),
+        }));
+    }
+    Ok(())
+}
+
+/// Spawns the task of a connection that another process had, over its stream.
+pub fn resume_connection(
+    worker: &Rc<WorkerContext>,
+    stream: Admitted<SlabStream<TcpStream>>,
+    state: &ConnectionState,
+    listed: ListedConnection,
+) {
+    let record = Rc::clone(listed.record());
+    let listener = Listener {
+        scheme: "https",
+        port: state.port,
+    };
+    let origin = Origin::new(state.identity.peer, listener);
+    let (worker, asked) = (Rc::clone(worker), state.asked);
+    let tasks = Rc::clone(&worker);
+    let serving = async move {
+        let settings = worker.shared.settings.load_full();
+        serve_http(worker, stream, origin, listed, &settings, asked).await;
+    };
+    measured::spawn(&tasks, &record, serving);
 }
 
 /// The label that a failed handshake is counted under.

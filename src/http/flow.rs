@@ -1,12 +1,19 @@
 //! How the bytes of an HTTP connection flow below the HTTP library.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
+
+use super::unread::Unread;
 
 /// Notes what reads and writes come to, for those who cannot see them: the service, and the body of a response.
 #[derive(Debug, Default)]
 pub(crate) struct Flow {
     begun: Cell<bool>,
+    /// A response is under way.
+    busy: Cell<bool>,
+    /// From the first request on that has a body.
+    unread: OnceCell<Unread>,
     /// The last write or flush is not done.
     blocked: Cell<bool>,
 }
@@ -15,6 +22,28 @@ impl Flow {
     /// A request's head is complete.
     pub(crate) fn request_arrived(&self) {
         self.begun.set(false);
+        self.busy.set(true);
+    }
+
+    /// The body of the response is complete, or given up.
+    pub(crate) fn response_done(&self) {
+        self.busy.set(false);
+    }
+
+    /// A request with a body begins: what takes note of its end.
+    pub(super) fn body_begins(&self) {
+        self.unread.get_or_init(Unread::default).store(true, Ordering::Relaxed);
+    }
+
+    /// What takes note of the end of a request's body.
+    pub(super) fn unread(&self) -> Unread {
+        Unread::clone(self.unread.get_or_init(Unread::default))
+    }
+
+    /// Whether what comes next is the beginning of a request: none is under way, and nothing of a response waits to be written.
+    pub(crate) fn is_idle(&self) -> bool {
+        let unread = self.unread.get().is_some_and(|unread| unread.load(Ordering::Relaxed));
+        !self.busy.get() && !self.blocked.get() && !unread
     }
 
     /// Whether bytes have arrived since the last request.

@@ -20,8 +20,9 @@ mod origin;
 mod service;
 mod sticky;
 mod target;
+mod unread;
 mod upgrade;
 
-pub use connection::spawn_connection;
+pub use connection::{resume_connection, spawn_connection};
 pub use head_io::{HeadIo, IoState};
 pub use origin::Listener;

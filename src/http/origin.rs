@@ -29,7 +29,7 @@ pub struct Listener {
 #[derive(Debug)]
 pub(crate) struct Origin {
     pub(crate) peer: SocketAddr,
-    scheme: &'static str,
+    listener: Listener,
     address: HeaderValue,
     port: HeaderValue,
     /// The host of the request before, and its element of `Forwarded`: most clients ask one host for everything.
@@ -41,11 +41,16 @@ impl Origin {
         let address = peer.ip().to_canonical().to_string();
         Self {
             peer,
-            scheme: listener.scheme,
+            listener,
             address: HeaderValue::try_from(address).expect("an address is visible text"),
             port: HeaderValue::from(listener.port),
             last: RefCell::default(),
         }
+    }
+
+    /// Where they come to.
+    pub(crate) fn listener(&self) -> Listener {
+        self.listener
     }
 
     /// Tells the upstream of a request with these headers where it came from.
@@ -54,7 +59,7 @@ impl Origin {
         headers.append(VIA, HeaderValue::from_static("1.1 headpin"));
         let host = headers.get(HOST).cloned();
         let element = self.element(host.as_ref());
-        let scheme = HeaderValue::from_static(self.scheme);
+        let scheme = HeaderValue::from_static(self.listener.scheme);
         match policy {
             ForwardedPolicy::Replace => {
                 headers.insert(FORWARDED, element);
@@ -86,7 +91,7 @@ impl Origin {
         {
             return element.clone();
         }
-        let element = forwarded(self.peer.ip().to_canonical(), host, self.scheme);
+        let element = forwarded(self.peer.ip().to_canonical(), host, self.listener.scheme);
         let element = HeaderValue::try_from(element).expect("made of visible text");
         if let Some(host) = host
             // A copy: the host itself is a slice of all that was read with it.

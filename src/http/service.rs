@@ -31,6 +31,7 @@ use super::head_io::IoState;
 use super::layer::{CurrentRoute, IdentifyLayer, ObserveLayer, ObservedBody, RescueLayer};
 use super::lease::Lease;
 use super::origin::Origin;
+use super::unread::NotedBody;
 use super::upgrade::{self, UpstreamHalf};
 use crate::route::{Action, NoRoute, Route};
 use crate::upstream::Upstream;
@@ -125,6 +126,9 @@ where
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         self.exchange.asked.set(true);
         self.exchange.io.flow.request_arrived();
+        if !request.body().is_end_stream() {
+            self.exchange.io.flow.body_begins();
+        }
         self.exchange.record.request_begins();
         // Here, and not in a future: hyper may read on before it polls that, and then the slice would be gone.
         let settings = self.exchange.worker.shared.settings.load();
@@ -199,7 +203,7 @@ impl Exchange {
         protocol: &Protocol,
         request: Request<Incoming>,
     ) -> Result<Response<Body>, ProxyError> {
-        let request = request.map(|incoming| bounded(incoming, route));
+        let request = request.map(|incoming| bounded(incoming, route, &self.io));
         let exchanged = upgrade::exchange(
             &self.worker,
             &self.record,
@@ -228,7 +232,7 @@ impl Exchange {
         upstream: &Upstream,
         request: Request<Incoming>,
     ) -> Result<Response<Body>, ProxyError> {
-        let request = request.map(|incoming| bounded(incoming, route));
+        let request = request.map(|incoming| bounded(incoming, route, &self.io));
         let (response, lease) = forward(&self.worker, route, upstream, &self.origin, &self.io, request).await?;
         self.lease.replace(Some(lease));
         Ok(response)
@@ -236,11 +240,12 @@ impl Exchange {
 }
 
 /// The body of a request, given up when nothing of it comes for as long as `route` says, or more than it allows.
-fn bounded(incoming: Incoming, route: &Route) -> Body {
+fn bounded(incoming: Incoming, route: &Route, io: &IoState) -> Body {
     if incoming.is_end_stream() {
         return body::empty();
     }
-    let timed = TimeoutBody::new(route.body_timeout, incoming);
+    let noted = NotedBody::new(incoming, io.flow.unread());
+    let timed = TimeoutBody::new(route.body_timeout, noted);
     match route.max_body.map(usize::try_from) {
         Some(Ok(most)) => body::boxed(Limited::new(timed, most)),
         _ => body::boxed(timed),

@@ -8,28 +8,47 @@ use std::time::Duration;
 
 use headpin_ledger as ledger;
 use tokio::net::{TcpListener, TcpStream};
-use tokio_util::sync::CancellationToken;
 
 use crate::http::{Listener, spawn_connection};
 use crate::sockets;
-use crate::worker::WorkerContext;
+use crate::worker::{Accepting, WorkerContext};
 
 /// First pause after a failed accept, doubled with each further failure.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
 /// Longest pause. Long enough not to spin when file descriptors have run out, short enough to go on soon after.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
-/// Accepts connections until the drain begins, then those that wait in the backlog, then closes the listener.
+/// Accepts connections as the worker says, see [`Accepting`].
 pub async fn accept(worker: Rc<WorkerContext>, listener: TcpListener) {
-    let draining = worker.draining.clone();
+    let listener = Rc::new(listener);
+    worker.listeners.borrow_mut().push(Rc::downgrade(&listener));
+    let mut accepting = worker.accepting.subscribe();
     let facts = Listener {
         scheme: "https",
         // The port of a listener is that of its connections.
         port: listener.local_addr().map_or(0, |address| address.port()),
     };
-    draining
-        .run_until_cancelled(accept_all(&worker, &listener, facts, &draining))
-        .await;
+    loop {
+        let now = *accepting.borrow_and_update();
+        match now {
+            Accepting::Yes => {
+                // In this order: nothing is accepted after the change.
+                tokio::select! {
+                    biased;
+                    _ = accepting.changed() => {}
+                    () = accept_all(&worker, &listener, facts) => return,
+                }
+            }
+            // The sender is the worker's.
+            Accepting::NotNow => drop(accepting.changed().await),
+            Accepting::Last => break,
+            Accepting::Never => return,
+        }
+    }
+    // Nobody keeps it: it is only looked at.
+    let Some(listener) = Rc::into_inner(listener) else {
+        return;
+    };
     if let Err(error) = accept_backlog(&worker, listener, facts) {
         worker.shared.metrics.accept_errors_total.inc();
         tracing::warn!(%error, "cannot accept what waits in the backlog");
@@ -37,7 +56,7 @@ pub async fn accept(worker: Rc<WorkerContext>, listener: TcpListener) {
 }
 
 /// The permit is taken before the accept: past `server.max_connections` the kernel's backlog queues, not this process.
-async fn accept_all(worker: &Rc<WorkerContext>, listener: &TcpListener, facts: Listener, draining: &CancellationToken) {
+async fn accept_all(worker: &Rc<WorkerContext>, listener: &TcpListener, facts: Listener) {
     let mut pause = SHORTEST_PAUSE;
     let mut options = SocketOptions::default();
     options.follow(worker, listener, None);
@@ -61,7 +80,7 @@ async fn accept_all(worker: &Rc<WorkerContext>, listener: &TcpListener, facts: L
             Err(error) => {
                 worker.shared.metrics.accept_errors_total.inc();
                 tracing::warn!(%error, ?pause, "cannot accept");
-                draining.run_until_cancelled(tokio::time::sleep(pause)).await;
+                tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
         }
@@ -137,7 +156,7 @@ mod tests {
         for _ in 0..3 {
             clients.push(TcpStream::connect(address).await.unwrap());
         }
-        worker.draining.cancel();
+        worker.accepting.send_replace(Accepting::Last);
         let serving = async {
             accept(Rc::clone(&worker), listener).await;
             for (number, client) in clients.iter_mut().enumerate() {

@@ -96,6 +96,8 @@ labels! {
         Io = "io",
         /// It became a tunnel.
         Upgraded = "upgraded",
+        /// It went to another process, between requests.
+        HandedOver = "handed_over",
     }
 
     /// How a config reload ended.
@@ -104,6 +106,22 @@ labels! {
         Applied = "applied",
         /// The file is faulty, nothing changed.
         Refused = "refused",
+    }
+
+    /// How a hand-over to a successor ended.
+    HandoverResult {
+        /// The successor has everything that could go.
+        Given = "given",
+        /// It has not; this process serves on.
+        Failed = "failed",
+    }
+
+    /// What goes to a successor.
+    HandedKind {
+        /// A tunnel.
+        Tunnel = "tunnel",
+        /// A connection between two requests.
+        Connection = "connection",
     }
 
     /// A large answer of the admin endpoints.

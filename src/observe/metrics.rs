@@ -18,8 +18,8 @@ use prometheus::core::Collector;
 use prometheus::{Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 use crate::observe::labels::{
-    AllocatorKind, CloseReason, Direction, DumpKind, HandshakeResult, HeadPolicy, HttpClose, Label, MemoryPart,
-    ReloadResult, SlabClass, StatusClass, UpgradeResult, UpstreamFailure,
+    AllocatorKind, CloseReason, Direction, DumpKind, HandedKind, HandoverResult, HandshakeResult, HeadPolicy,
+    HttpClose, Label, MemoryPart, ReloadResult, SlabClass, StatusClass, UpgradeResult, UpstreamFailure,
 };
 
 pub use self::slabs::SlabMeter;
@@ -108,6 +108,11 @@ pub struct Metrics {
     pub config_last_applied_timestamp_seconds: Gauge,
     pub config_last_reload_successful: IntGauge,
     pub certificate_expiry_timestamp_seconds: Gauge,
+    pub handovers_total: Labelled<HandoverResult, IntCounter>,
+    pub handover_taken: Labelled<HandedKind, IntGauge>,
+    pub handover_left: IntGauge,
+    pub handover_seconds: Gauge,
+    pub handover_longest_pause_seconds: Gauge,
     pub dumps_total: Labelled<DumpKind, IntCounter>,
     pub dumps_abandoned_total: Labelled<DumpKind, IntCounter>,
     pub dump_bytes_total: Labelled<DumpKind, IntCounter>,
@@ -216,6 +221,28 @@ impl Metrics {
             certificate_expiry_timestamp_seconds: r.float_gauge(
                 "certificate_expiry_timestamp_seconds",
                 "When the first of the certificates in force ends to be valid, those of the chains included.",
+            )?,
+            handovers_total: r.counters(
+                "handovers_total",
+                "Hand-overs to a successor that this process has tried, by result.",
+                "result",
+            )?,
+            handover_taken: r.gauges(
+                "handover_taken",
+                "What this process has taken over from its predecessor.",
+                "kind",
+            )?,
+            handover_left: r.gauge(
+                "handover_left",
+                "Tunnels and connections that the predecessor could not hand over to this process; the log says why.",
+            )?,
+            handover_seconds: r.float_gauge(
+                "handover_seconds",
+                "How long it took to take over what the predecessor had.",
+            )?,
+            handover_longest_pause_seconds: r.float_gauge(
+                "handover_longest_pause_seconds",
+                "The longest time in which no process looked after one of the tunnels and connections that were taken over.",
             )?,
             dumps_total: r.counters(
                 "dumps_total",

@@ -19,7 +19,7 @@ use crate::config::{
 };
 use crate::observe::labels::HeadPolicy;
 use crate::observe::metrics::{Metrics, RouteSeries};
-use crate::upstream::{LoadContext, RootsError, Upstream};
+use crate::upstream::{InUse, LoadContext, RootsError, Server, Upstream};
 
 pub use self::prefix::AmbiguousPrefix;
 pub use self::table::NoRoute;
@@ -131,17 +131,24 @@ impl Route {
         origins.is_none_or(|origins| origins.iter().any(|allowed| allowed.is(origin)))
     }
 
-    #[cfg(test)]
-    pub(crate) fn named(name: &str) -> Self {
-        let config = Config::default();
-        let metrics = Metrics::register(&prometheus::Registry::new()).expect("empty");
-        let route = RouteConfig {
-            name: Some(name.to_owned()),
-            ..RouteConfig::default()
-        };
-        let mut made = Self::new(&config, &route, Action::Respond(RespondConfig::default()), &metrics);
+    /// One that no config has, for a tunnel that took it.
+    fn gone(name: &str, metrics: &Metrics) -> Self {
+        let made = Self::without_series(name, metrics);
+        made.set_gone();
+        made
+    }
+
+    fn without_series(name: &str, metrics: &Metrics) -> Self {
+        let action = Action::Respond(RespondConfig::default());
+        let mut made = Self::new(&Config::default(), &RouteConfig::default(), action, metrics);
         name.clone_into(&mut made.name);
         made
+    }
+
+    #[cfg(test)]
+    pub(crate) fn named(name: &str) -> Self {
+        let metrics = Metrics::register(&prometheus::Registry::new()).expect("empty");
+        Self::without_series(name, &metrics)
     }
 }
 
@@ -230,6 +237,25 @@ impl Routes {
     #[must_use]
     pub fn by_name(&self, name: &str) -> Option<&Arc<Route>> {
         self.by_name.get(name)
+    }
+
+    /// Where a tunnel goes on that was handed over: the route that it took, and a place in its server. What this config does not
+    /// have is gone, and the tunnel treated like any other whose route or server is gone.
+    #[must_use]
+    pub fn place_of(&self, route: &str, upstream: &str, server: (&str, &str)) -> (Arc<Route>, InUse) {
+        let (url, tag) = server;
+        let known = self.upstream(upstream).and_then(|upstream| {
+            let set = upstream.servers();
+            let same_url = || set.servers.iter().filter(|server| server.url.to_string() == url);
+            // A name may have other addresses by now; the tunnel is at one of them, or at one that is gone from it.
+            same_url().find(|server| server.tag == tag).cloned()
+        });
+        let server = known.unwrap_or_else(|| Server::gone(upstream, url));
+        let route = match self.by_name(route) {
+            Some(route) if route.upstream().is_some() => Arc::clone(route),
+            _ => Arc::new(Route::gone(route, &self.metrics)),
+        };
+        (route, server.occupy())
     }
 
     /// Every upstream, by name.

@@ -1,8 +1,12 @@
 //! What a tunnel asks of the client's stream.
 
-use headpin_slab::{Readable, SliceRead};
-use headpin_tls::SlabStream;
+use std::io;
+use std::os::fd::OwnedFd;
+
+use headpin_slab::SliceRead;
+use headpin_tls::{SlabStream, StreamState};
 use tokio::io::AsyncWrite;
+use tokio::net::TcpStream;
 
 use crate::worker::Admitted;
 
@@ -16,9 +20,18 @@ pub trait Downstream: SliceRead + AsyncWrite + Unpin {
 
     /// From now on it carries frames, and no more answers to requests.
     fn begin_tunnel(&mut self);
+
+    /// What another process needs to go on with it; `None` if none can.
+    fn state(&self) -> Option<StreamState>;
+
+    /// The socket, for who has taken [`Self::state`].
+    ///
+    /// # Errors
+    /// What the runtime reports; then the connection is closed.
+    fn into_socket(self) -> io::Result<OwnedFd>;
 }
 
-impl<IO: Readable + AsyncWrite + Unpin> Downstream for SlabStream<IO> {
+impl Downstream for SlabStream<TcpStream> {
     const CLAIMED_BYTES: usize = Self::INLINE_BYTES as usize;
 
     fn buffered(&self) -> usize {
@@ -27,6 +40,14 @@ impl<IO: Readable + AsyncWrite + Unpin> Downstream for SlabStream<IO> {
 
     fn begin_tunnel(&mut self) {
         self.end_answers();
+    }
+
+    fn state(&self) -> Option<StreamState> {
+        self.state()
+    }
+
+    fn into_socket(self) -> io::Result<OwnedFd> {
+        self.into_io().into_std().map(OwnedFd::from)
     }
 }
 
@@ -39,5 +60,13 @@ impl<S: Downstream> Downstream for Admitted<S> {
 
     fn begin_tunnel(&mut self) {
         self.stream.begin_tunnel();
+    }
+
+    fn state(&self) -> Option<StreamState> {
+        self.stream.state()
+    }
+
+    fn into_socket(self) -> io::Result<OwnedFd> {
+        self.stream.into_socket()
     }
 }

@@ -1,5 +1,7 @@
 //! Follows WebSocket frames through a byte stream without touching them.
 
+use crate::handed::FollowerState;
+
 /// Longest frame header: 2 bytes, 8 of length, 4 of mask (RFC 6455 section 5.2).
 const MAX_HEADER: usize = 14;
 
@@ -51,6 +53,34 @@ impl FrameFollower {
             lost: content == Content::Bytes,
             ..Self::default()
         }
+    }
+
+    /// Where it is, for another process.
+    #[must_use]
+    pub fn state(&self) -> FollowerState {
+        FollowerState {
+            header: self.header[..usize::from(self.have)].into(),
+            payload_left: self.payload_left,
+            lost: self.lost,
+            close_seen: self.close_seen,
+        }
+    }
+
+    /// Goes on where another process was; `None` if a follower is never there.
+    #[must_use]
+    pub fn resume(state: &FollowerState) -> Option<Self> {
+        let mut follower = Self {
+            payload_left: state.payload_left,
+            ..Self::default()
+        };
+        let is_cut = matches!(FrameHeader::parse(&state.header), Ok(None));
+        if !is_cut || (!state.header.is_empty() && state.payload_left > 0) {
+            return None;
+        }
+        follower.keep(&state.header);
+        follower.lost = state.lost;
+        follower.close_seen = state.close_seen;
+        Some(follower)
     }
 
     /// Follows the next piece of the stream.

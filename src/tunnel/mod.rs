@@ -8,4 +8,4 @@ mod task;
 pub use downstream::Downstream;
 pub use frames::{Content, Followed, FrameFollower};
 pub use relay::Relay;
-pub use task::{Half, Tunnel};
+pub use task::{Half, NotATunnel, Tunnel};

@@ -5,16 +5,17 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use headpin_slab::Head;
+use headpin_slab::{Head, HeldHead};
 
 use super::downstream::Downstream;
 use super::frames::Content;
 use super::relay::{CloseCode, Relay, RelayError};
+use crate::handed::{self, Departure, EndState, Handed, RelayState, State, Stays, TunnelState};
 use crate::observe::ACCESS_LOG;
 use crate::observe::labels::{CloseReason, Direction};
 use crate::observe::metrics::GaugeGuard;
 use crate::upstream::UpstreamSlices;
-use crate::worker::{Heads, ListedTunnel, Order, WorkerContext};
+use crate::worker::{Going, Heads, ListedTunnel, Order, WorkerContext};
 
 /// One side of a tunnel to be: its stream, and what it had sent before the tunnel began.
 #[derive(Debug)]
@@ -25,14 +26,26 @@ pub struct Half<S> {
     pub head: Head,
 }
 
+/// Both ends of a tunnel.
+#[derive(Debug)]
+struct Ends<D> {
+    downstream: D,
+    upstream: UpstreamSlices,
+}
+
+/// No tunnel is as it says: another process sent what it should not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no tunnel is ever in the state that was handed over")]
+pub struct NotATunnel;
+
 /// What lives after the upgrade, as a task of its own.
 ///
 /// A hand-written future: an async fn would hold what it is given twice. While idle it costs this struct, the TLS
 /// session and the two sockets, and no buffer.
 #[derive(Debug)]
 pub struct Tunnel<D> {
-    downstream: D,
-    upstream: UpstreamSlices,
+    /// `None` once it has left for another process.
+    ends: Option<Ends<D>>,
     to_upstream: Relay,
     to_downstream: Relay,
     record: ListedTunnel,
@@ -67,18 +80,28 @@ impl<D: Downstream> Tunnel<D> {
             upstream: upstream_held,
         });
         record.active.set(worker.tick());
-        if worker.draining.is_cancelled() {
-            // Accepted before the drain, upgraded during it.
-            record.mailbox.give(Order::Close(CloseReason::Drain));
+        match worker.departures.going() {
+            Going::Stays => {}
+            // Accepted before that, upgraded since.
+            Going::Ends => record.mailbox.give(Order::Close(CloseReason::Drain)),
+            Going::Leaves => drop(record.mailbox.ask_to_leave()),
         }
+        let ends = Ends {
+            downstream: stream,
+            upstream: upstream.stream,
+        };
+        Self::begin(ends, [to_upstream, to_downstream], record, worker)
+    }
+
+    fn begin(ends: Ends<D>, relays: [Relay; 2], record: ListedTunnel, worker: Rc<WorkerContext>) -> Self {
         let open = GaugeGuard::new(&worker.shared.metrics.tunnels_open);
         let open_of_route = record.target.with_route(|route| {
             let series = route.series.as_ref();
             series.map(|series| GaugeGuard::new(&series.tunnels))
         });
+        let [to_upstream, to_downstream] = relays;
         Self {
-            downstream: stream,
-            upstream: upstream.stream,
+            ends: Some(ends),
             to_upstream,
             to_downstream,
             record,
@@ -89,11 +112,116 @@ impl<D: Downstream> Tunnel<D> {
         }
     }
 
+    /// Goes on where another process was, with the ends that it had. What of `state` is not the tunnel's own, such as where it
+    /// leads, is in `record` already.
+    ///
+    /// # Errors
+    /// When no tunnel is ever as `state` says.
+    pub fn resume(
+        state: &TunnelState,
+        downstream: D,
+        upstream: UpstreamSlices,
+        record: ListedTunnel,
+        worker: Rc<WorkerContext>,
+    ) -> Result<Self, NotATunnel> {
+        let resume = |direction, relay: &RelayState| {
+            let traffic = record.traffic(direction);
+            traffic.bytes.set(relay.bytes);
+            traffic.frames.set(relay.frames);
+            Relay::resume(direction, relay, worker.relay_policy).ok_or(NotATunnel)
+        };
+        let [to_upstream, to_downstream] = &state.relays;
+        let to_upstream = resume(Direction::ToUpstream, to_upstream)?;
+        let to_downstream = resume(Direction::ToDownstream, to_downstream)?;
+        record.active.set(worker.tick_before(state.idle));
+        if let Some(order) = &state.order {
+            // A reason that this version does not know is one to go.
+            let reason = order.reason.parse().unwrap_or(CloseReason::Drain);
+            record.mailbox.give(match order.at_once {
+                true => Order::End(reason),
+                false => Order::Close(reason),
+            });
+        }
+        let ends = Ends { downstream, upstream };
+        let mut tunnel = Self::begin(ends, [to_upstream, to_downstream], record, worker);
+        tunnel.cause = state.cause.as_ref().and_then(|cause| cause.parse().ok());
+        Ok(tunnel)
+    }
+
+    /// It is another process's after all, and ends here without a word.
+    pub fn forget(mut self) {
+        self.ends = None;
+    }
+
+    /// Leaves for another process, if it can; then there is nothing left to do.
+    fn leave(&mut self) -> Poll<()> {
+        let state = self.state();
+        let departure = match (state, self.ends.take()) {
+            (Some(state), Some(Ends { downstream, upstream })) => {
+                let sockets = downstream
+                    .into_socket()
+                    .and_then(|client| Ok(vec![client, upstream.into_socket()?]));
+                match sockets {
+                    Ok(sockets) => Departure::Leaves(Handed {
+                        state: State::Tunnel(Box::new(state)),
+                        sockets,
+                        left: handed::now(),
+                    }),
+                    // The runtime has lost it: it has ended.
+                    Err(_) => return Poll::Ready(()),
+                }
+            }
+            (_, ends) => {
+                self.ends = ends;
+                self.record.mailbox.stay();
+                Departure::Stays(Stays::Tls12)
+            }
+        };
+        let _ = self.worker.departures.send(departure);
+        match self.ends {
+            Some(_) => Poll::Pending,
+            None => Poll::Ready(()),
+        }
+    }
+
+    /// All of it but its sockets; `None` if it cannot leave.
+    fn state(&self) -> Option<TunnelState> {
+        let Self { ends, record, .. } = self;
+        let Ends { downstream, upstream } = ends.as_ref()?;
+        let (target, heads) = (&record.target, record.heads.borrow());
+        let held = |head: &Option<HeldHead>| head.as_ref().map(|head| head.bytes().to_vec());
+        let end = |order| match order {
+            Order::Close(reason) => (reason, false),
+            Order::End(reason) => (reason, true),
+        };
+        let upstream_name = target.with_route(|route| route.upstream().map(|upstream| upstream.name.to_string()));
+        let server = target.server();
+        Some(TunnelState {
+            identity: record.identity.state(),
+            path: target.path.to_string(),
+            route: target.with_route(|route| route.name.clone()),
+            upstream_name: upstream_name.unwrap_or_default(),
+            server: (server.url.to_string(), server.tag.clone()),
+            downstream: downstream.state()?,
+            upstream: upstream.state()?,
+            relays: [self.to_upstream.state(record), self.to_downstream.state(record)],
+            idle: self.worker.since(record.active.get()),
+            order: record.mailbox.order().map(end).map(|(reason, at_once)| EndState {
+                reason: reason.to_string(),
+                at_once,
+            }),
+            cause: self.cause.map(|cause| cause.to_string()),
+            heads: match &*heads {
+                Some(heads) => [held(&heads.downstream), held(&heads.upstream)],
+                None => [None, None],
+            },
+        })
+    }
+
     /// Polls both directions; ready with what began the end, when there is nothing more to do.
     fn poll_relays(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
         let Self {
-            downstream,
-            upstream,
+            ends,
             to_upstream,
             to_downstream,
             record,
@@ -101,6 +229,9 @@ impl<D: Downstream> Tunnel<D> {
             cause,
             ..
         } = self;
+        let Some(Ends { downstream, upstream }) = ends else {
+            return Poll::Pending;
+        };
         loop {
             match record.mailbox.order() {
                 Some(Order::End(reason)) => return Poll::Ready(reason),
@@ -149,7 +280,8 @@ impl<D: Downstream> Tunnel<D> {
         let bytes = |held: usize| u32::try_from(held).unwrap_or(u32::MAX);
         record.pending[0].set(bytes(self.to_upstream.held()));
         record.pending[1].set(bytes(self.to_downstream.held()));
-        record.tls_buffered.set(bytes(self.downstream.buffered()));
+        let buffered = self.ends.as_ref().map_or(0, |ends| ends.downstream.buffered());
+        record.tls_buffered.set(bytes(buffered));
     }
 }
 
@@ -183,6 +315,9 @@ impl<D: Downstream> Future for Tunnel<D> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         this.record.mailbox.watch(cx);
+        if this.record.mailbox.is_leaving() && this.leave().is_ready() {
+            return Poll::Ready(());
+        }
         let polled = this.poll_relays(cx).map(|reason| this.cause = Some(reason));
         this.tell_what_waits();
         polled
@@ -191,6 +326,13 @@ impl<D: Downstream> Future for Tunnel<D> {
 
 impl<D> Drop for Tunnel<D> {
     fn drop(&mut self) {
+        if self.ends.is_none() {
+            // It lives on elsewhere, and so do its counts.
+            return;
+        }
+        if self.record.mailbox.is_leaving() {
+            let _ = self.worker.departures.send(Departure::Ended);
+        }
         // Dropped without an end of its own: the worker's runtime goes down.
         let reason = self.cause.unwrap_or(CloseReason::Abandoned);
         let record = &self.record;

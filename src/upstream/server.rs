@@ -112,7 +112,7 @@ impl Server {
     pub fn reserve(self: &Arc<Self>) -> Option<InUse> {
         let in_use = &self.state.in_use;
         match self.max_in_use {
-            None => drop(in_use.fetch_add(1, Ordering::Relaxed)),
+            None => return Some(self.occupy()),
             Some(most) => {
                 let more = |now| (now < most.get()).then_some(now + 1);
                 in_use.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
@@ -121,6 +121,24 @@ impl Server {
         Some(InUse {
             server: Arc::clone(self),
         })
+    }
+
+    /// A place in it, however many it has: for what is in it already.
+    #[must_use]
+    pub fn occupy(self: &Arc<Self>) -> InUse {
+        self.state.in_use.fetch_add(1, Ordering::Relaxed);
+        InUse {
+            server: Arc::clone(self),
+        }
+    }
+
+    /// One that no config has, for a tunnel that still leads there.
+    #[must_use]
+    pub fn gone(upstream: &str, url: &str) -> Arc<Self> {
+        let config = url.parse().map(UpstreamServer::new).unwrap_or_default();
+        let server = Self::new(upstream, &config, None, None, &Arc::default());
+        server.state.set_gone(true);
+        Arc::new(server)
     }
 
     /// Requests and tunnels for its weight, with one more; the lower, the sooner it is its turn.

@@ -1,17 +1,19 @@
 //! A connection to an upstream server that is read in slices, for tunnels.
 
 use std::io::{self, IoSlice};
+use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use headpin_slab::{SlabClass, SlabReader, SlabSlice, SliceRead, WorkerSlabs};
-use headpin_tls::{Client, SlabStream};
+use headpin_tls::{Client, SlabStream, TlsBuffers};
 use tokio::io::AsyncWrite;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio_util::either::Either;
 
 use super::socket::Socket;
+use crate::handed::UpstreamState;
 use crate::observe::metrics::GaugeGuard;
 
 /// A connection to an upstream server, in clear or in TLS, that is read into the worker's tcp slab; counted while it lives.
@@ -42,6 +44,57 @@ impl UpstreamSlices {
         if let Either::Right(stream) = &mut self.kind {
             stream.end_tickets();
         }
+    }
+}
+
+impl UpstreamSlices {
+    /// What another process needs to go on with it; `None` if none can.
+    #[must_use]
+    pub fn state(&self) -> Option<UpstreamState> {
+        Some(match &self.kind {
+            Either::Left(reader) => match reader.io() {
+                Socket::Tcp(_) => UpstreamState::Tcp,
+                Socket::Unix(_) => UpstreamState::Unix,
+            },
+            Either::Right(stream) => UpstreamState::Tls(Box::new(stream.state()?)),
+        })
+    }
+
+    /// The socket, for who has taken [`Self::state`].
+    ///
+    /// # Errors
+    /// What the runtime reports; then the connection is closed.
+    pub fn into_socket(self) -> io::Result<OwnedFd> {
+        match self.kind {
+            Either::Left(reader) => match reader.into_io() {
+                Socket::Tcp(socket) => socket.into_std().map(OwnedFd::from),
+                Socket::Unix(socket) => socket.into_std().map(OwnedFd::from),
+            },
+            Either::Right(stream) => stream.into_io().into_std().map(OwnedFd::from),
+        }
+    }
+
+    /// Goes on over `socket` where another process was.
+    ///
+    /// # Errors
+    /// When `state` is of no such stream, or the runtime does not take the socket.
+    pub fn resume(
+        socket: OwnedFd,
+        state: &UpstreamState,
+        slabs: &Rc<WorkerSlabs>,
+        buffers: &Rc<TlsBuffers>,
+        open: GaugeGuard,
+    ) -> io::Result<Self> {
+        let slabs = Rc::clone(slabs);
+        Ok(match state {
+            UpstreamState::Tcp => Self::plain(Socket::Tcp(TcpStream::from_std(socket.into())?), slabs, open),
+            UpstreamState::Unix => Self::plain(Socket::Unix(UnixStream::from_std(socket.into())?), slabs, open),
+            UpstreamState::Tls(state) => {
+                let socket = TcpStream::from_std(socket.into())?;
+                let stream = SlabStream::resume(socket, state, Rc::clone(buffers)).map_err(io::Error::other)?;
+                Self::tls(stream, open)
+            }
+        })
     }
 }
 

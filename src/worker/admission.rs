@@ -14,13 +14,13 @@ use crate::observe::metrics::GaugeGuard;
 #[derive(Debug)]
 pub struct Admission {
     _open: GaugeGuard,
-    _permit: OwnedSemaphorePermit,
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Admission {
-    /// Of a connection that `open` counts and that has `permit`.
+    /// Of a connection that `open` counts and that has `permit`. Only one from another process may have none.
     #[must_use]
-    pub fn new(open: GaugeGuard, permit: OwnedSemaphorePermit) -> Self {
+    pub fn new(open: GaugeGuard, permit: Option<OwnedSemaphorePermit>) -> Self {
         Self {
             _open: open,
             _permit: permit,

@@ -1,18 +1,32 @@
 //! What the connections of one worker share.
 
-use std::cell::Cell;
-use std::rc::Rc;
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
 use headpin_slab::{SlabSettings, WorkerSlabs};
 use headpin_tls::TlsBuffers;
-use tokio_util::sync::CancellationToken;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
-use super::{Registry, Shared};
+use super::{Departures, Registry, Shared};
 use crate::observe::labels::{HeadPolicy, RelayPolicy};
 use crate::observe::metrics::{CounterWriter, SlabMeter};
 use crate::upstream::Pools;
+
+/// What becomes of new connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accepting {
+    /// They are accepted.
+    Yes,
+    /// They wait in the backlog.
+    NotNow,
+    /// Those that wait in the backlog are accepted, and then the listeners closed: the drain has begun.
+    Last,
+    /// The listeners are another process's.
+    Never,
+}
 
 /// The state of one worker: used by its connections, on its thread only.
 #[derive(Debug)]
@@ -35,13 +49,17 @@ pub struct WorkerContext {
     pub registry: Rc<Registry>,
     /// Every task of its connections.
     pub tracker: TaskTracker,
-    /// Cancelled when the drain begins.
-    pub draining: CancellationToken,
+    /// How its connections and tunnels are told to go.
+    pub departures: Departures,
+    /// What it accepts from, until the drain.
+    pub listeners: RefCell<Vec<Weak<TcpListener>>>,
+    /// What becomes of new connections.
+    pub accepting: watch::Sender<Accepting>,
     /// Size of the task that speaks HTTP, once there was one; it has no name to ask `size_of` for.
     pub http_task_bytes: Cell<usize>,
     /// Of the settings that its tunnels were last brought to.
     pub generation: Cell<u64>,
-    /// Seconds since the start, more or less.
+    /// Seconds since the start, more or less. It wraps: what was handed over may have moved before the start.
     tick: Cell<u32>,
     /// Connections to servers that wait for the next plain request.
     pub pools: Rc<Pools>,
@@ -75,7 +93,9 @@ impl WorkerContext {
             counters,
             registry: Registry::new(index, workers),
             tracker: TaskTracker::new(),
-            draining: CancellationToken::new(),
+            departures: Departures::default(),
+            listeners: RefCell::default(),
+            accepting: watch::Sender::new(Accepting::Yes),
             http_task_bytes: Cell::new(0),
             generation: Cell::new(0),
             tick: Cell::new(0),
@@ -92,7 +112,19 @@ impl WorkerContext {
 
     /// Moves the clock on, for the sweep; returns the new time.
     pub fn advance(&self) -> u32 {
-        self.tick.set(self.tick.get() + 1);
+        self.tick.set(self.tick.get().wrapping_add(1));
         self.tick.get()
+    }
+
+    /// The time `seconds` ago; it may be before the start.
+    #[must_use]
+    pub fn tick_before(&self, seconds: u32) -> u32 {
+        self.tick.get().wrapping_sub(seconds)
+    }
+
+    /// Seconds since `tick`, more or less.
+    #[must_use]
+    pub fn since(&self, tick: u32) -> u32 {
+        self.tick.get().wrapping_sub(tick)
     }
 }

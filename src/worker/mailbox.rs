@@ -15,10 +15,20 @@ pub enum Order {
     End(CloseReason),
 }
 
+/// Whether a tunnel leaves for another process.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Leave {
+    #[default]
+    NotAsked,
+    Asked,
+    Stays,
+}
+
 /// The order in force, and the task that is woken by a new one.
 #[derive(Default)]
 pub struct Mailbox {
     order: Cell<Option<Order>>,
+    leave: Cell<Leave>,
     waker: Cell<Option<Waker>>,
 }
 
@@ -30,9 +40,38 @@ impl Mailbox {
 
     /// Gives an order and wakes the tunnel's task if that changed anything.
     pub fn give(&self, order: Order) {
-        if self.set_order(order)
-            && let Some(waker) = self.waker.take()
-        {
+        if self.set_order(order) {
+            self.wake();
+        }
+    }
+
+    /// Asks the tunnel to leave for another process, and wakes its task. False if it was asked before.
+    pub fn ask_to_leave(&self) -> bool {
+        let is_new = self.leave.get() == Leave::NotAsked;
+        if is_new {
+            self.leave.set(Leave::Asked);
+            self.wake();
+        }
+        is_new
+    }
+
+    /// Whether it is to leave.
+    pub fn is_leaving(&self) -> bool {
+        self.leave.get() == Leave::Asked
+    }
+
+    /// It cannot leave, and need not be asked again.
+    pub fn stay(&self) {
+        self.leave.set(Leave::Stays);
+    }
+
+    /// Nobody asks any more.
+    pub fn forget_leave(&self) {
+        self.leave.set(Leave::NotAsked);
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waker.take() {
             waker.wake_by_ref();
             self.waker.set(Some(waker));
         }

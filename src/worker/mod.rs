@@ -4,6 +4,7 @@
 mod admission;
 mod connection;
 mod context;
+mod departures;
 mod identity;
 mod mailbox;
 mod registry;
@@ -12,7 +13,8 @@ mod tunnel;
 
 pub use admission::{Admission, Admitted};
 pub use connection::ConnectionRecord;
-pub use context::WorkerContext;
+pub use context::{Accepting, WorkerContext};
+pub use departures::{Departures, Going};
 pub use identity::Identity;
 pub use mailbox::{Mailbox, Order};
 pub use registry::{Listed, ListedConnection, ListedTunnel, Registry};

@@ -56,12 +56,30 @@ impl Registry {
     pub fn register(self: &Rc<Self>, peer: SocketAddr) -> ListedConnection {
         let id = self.next_id.get();
         self.next_id.set(id + self.stride);
-        let identity = Identity {
+        self.adopt(Identity {
             id,
             peer,
             since: Instant::now(),
             tls: Cell::new(None),
-        };
+        })
+    }
+
+    /// Above every id that was given here.
+    #[must_use]
+    pub fn ids_end(&self) -> u64 {
+        self.next_id.get()
+    }
+
+    /// From now on ids are above `after`.
+    pub fn skip_ids(&self, after: u64) {
+        let next = self.next_id.get();
+        let missing = (after + 1).saturating_sub(next).div_ceil(self.stride);
+        self.next_id.set(next + missing * self.stride);
+    }
+
+    /// Lists a connection that another process had: its id is none that is given here.
+    pub fn adopt(self: &Rc<Self>, identity: Identity) -> ListedConnection {
+        let id = identity.id;
         let (record, taken) = ledger::measure(|| {
             let record = Rc::new(ConnectionRecord::new(identity));
             self.connections.borrow_mut().insert(id, Rc::clone(&record));
@@ -78,6 +96,19 @@ impl Registry {
     /// Calls `each` for every tunnel, none of which may leave during that.
     pub fn for_each_tunnel(&self, mut each: impl FnMut(&TunnelRecord)) {
         self.tunnels.borrow().values().for_each(|record| each(record));
+    }
+
+    /// Asks at most `most` tunnels to leave for another process that were not asked before; returns how many.
+    pub fn ask_to_leave(&self, most: usize) -> usize {
+        let tunnels = self.tunnels.borrow();
+        let asked = tunnels.values().filter(|record| record.mailbox.ask_to_leave());
+        asked.take(most).count()
+    }
+
+    /// How many tunnels there are.
+    #[must_use]
+    pub fn tunnels(&self) -> usize {
+        self.tunnels.borrow().len()
     }
 
     /// Calls `each` for at most `most` connections and tunnels with an id above `after`, in the order of their ids. Returns
@@ -190,6 +221,14 @@ impl Drop for ListedConnection {
 impl fmt::Debug for ListedConnection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.record.fmt(f)
+    }
+}
+
+impl ListedTunnel {
+    /// Its record, for whoever claims memory for it.
+    #[must_use]
+    pub fn record(&self) -> &Rc<TunnelRecord> {
+        &self.record
     }
 }
 

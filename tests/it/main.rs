@@ -13,6 +13,7 @@ mod configuration;
 mod drain;
 mod echo_origin;
 mod files;
+mod handover;
 mod heads;
 mod heap_profile;
 mod http;

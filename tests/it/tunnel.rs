@@ -46,7 +46,7 @@ async fn two_proxies_share_a_port() {
     let first = Proxy::start(&origin, HeadPolicy::Copy, SETTINGS);
     let mut same = Config::load(&first.folder.path().join("headpin.toml")).unwrap();
     same.server.listen = first.address;
-    let second = app::start(same, None).unwrap();
+    let second = app::start(same, None, None).unwrap();
     let mut open = Vec::new();
     // The kernel chooses by a hash of the addresses: that it leaves one out 100 times does not happen.
     while [&first.metrics, &second.metrics]

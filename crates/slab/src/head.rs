@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
+use super::WorkerSlabs;
 use super::slice::{KeptSlice, SlabId, SlabSlice, SlicePlace};
+use crate::SlabClass;
 
 /// The bytes that were read past an upgrade request or past a 101.
 #[derive(Debug)]
@@ -14,6 +16,25 @@ pub enum Head {
 }
 
 impl Head {
+    /// Under `pin` a head is the slab's bytes, also when the slice it came in is long gone (a pipelined request, another process)
+    /// or was read under `copy`.
+    #[must_use]
+    pub fn carve_anew(bytes: Box<[u8]>, slabs: &WorkerSlabs, class: SlabClass) -> Self {
+        let mut pool = slabs.for_read(class);
+        if bytes.len() > pool.capacity() {
+            return Self::Copied(bytes);
+        }
+        let mut carving = pool.carve(bytes.len());
+        carving.extend(&bytes);
+        match carving.finish() {
+            Some(slice) => {
+                let all = 0..slice.len();
+                Self::Held(HeldHead::new(slice, all))
+            }
+            None => Self::Copied(bytes),
+        }
+    }
+
     /// What has to be forwarded before anything else.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {

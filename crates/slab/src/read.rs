@@ -41,6 +41,16 @@ impl<IO> SlabReader<IO> {
     pub fn new(io: IO, slabs: Rc<WorkerSlabs>) -> Self {
         Self { io, slabs }
     }
+
+    /// What is read.
+    pub fn io(&self) -> &IO {
+        &self.io
+    }
+
+    /// The transport back; nothing of it waits here.
+    pub fn into_io(self) -> IO {
+        self.io
+    }
 }
 
 impl<IO: Readable + Unpin> SliceRead for SlabReader<IO> {

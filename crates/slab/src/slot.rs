@@ -129,7 +129,7 @@ impl HeadSlot {
                 };
                 let bytes = [read_too_much, rest].concat().into_boxed_slice();
                 if pin {
-                    carve_anew(bytes, slabs, class)
+                    Head::carve_anew(bytes, slabs, class)
                 } else {
                     Head::Copied(bytes)
                 }
@@ -142,23 +142,5 @@ impl HeadSlot {
         if matches!(&*last, Last::Slice { slice, delivered } if *delivered == slice.len()) {
             *last = Last::Nothing;
         }
-    }
-}
-
-/// Under `pin` a head is the slab's bytes, also when the slice it came in is long gone (a pipelined request) or was read
-/// under `copy`.
-fn carve_anew(bytes: Box<[u8]>, slabs: &WorkerSlabs, class: SlabClass) -> Head {
-    let mut pool = slabs.for_read(class);
-    if bytes.len() > pool.capacity() {
-        return Head::Copied(bytes);
-    }
-    let mut carving = pool.carve(bytes.len());
-    carving.extend(&bytes);
-    match carving.finish() {
-        Some(slice) => {
-            let all = 0..slice.len();
-            Head::Held(HeldHead::new(slice, all))
-        }
-        None => Head::Copied(bytes),
     }
 }

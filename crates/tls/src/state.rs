@@ -25,6 +25,12 @@ pub struct StreamState {
 }
 
 impl StreamState {
+    /// Bytes that wait in it, either way.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.session.partial.len() + self.blocked.len() + self.early.len()
+    }
+
     /// Puts `bytes`, which were delivered and not used, in front of what is read next.
     pub fn put_back(&mut self, bytes: &[u8]) {
         self.early.splice(..0, bytes.iter().copied());

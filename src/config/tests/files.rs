@@ -161,6 +161,7 @@ fn every_key_changed() -> Config {
             workers: count(1023),
             max_connections: Some(count(7)),
             drain_grace: seconds(0),
+            handover: "/run/a \"b\".sock".parse().unwrap(),
             keepalive: None,
         },
         tls: TlsConfig {

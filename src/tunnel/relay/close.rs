@@ -1,5 +1,6 @@
 //! The Close frame that this proxy sends.
 
+use crate::handed::CloseState;
 use crate::observe::labels::{CloseReason, Direction};
 
 /// Why, as the peers are told (RFC 6455 section 7.4.1, and the registry of section 11.7).
@@ -12,6 +13,21 @@ pub(crate) enum CloseCode {
 }
 
 impl CloseCode {
+    /// As in a Close frame.
+    pub(super) fn number(self) -> u16 {
+        match self {
+            Self::GoingAway => 1001,
+            Self::ServiceRestart => 1012,
+        }
+    }
+
+    /// The code of `number`, if it is one of these.
+    fn of_number(number: u16) -> Option<Self> {
+        [Self::GoingAway, Self::ServiceRestart]
+            .into_iter()
+            .find(|code| code.number() == number)
+    }
+
     /// The code for a tunnel that is closed for `reason`.
     #[must_use]
     pub(crate) fn of(reason: CloseReason) -> Self {
@@ -31,6 +47,27 @@ pub(super) enum Close {
     Wanted(CloseCode),
     /// It is out, or the peer's own was: no frame may follow it, what still comes is read and dropped.
     Sent,
+}
+
+impl From<Close> for CloseState {
+    fn from(close: Close) -> Self {
+        match close {
+            Close::No => Self::No,
+            Close::Wanted(code) => Self::Wanted(code.number()),
+            Close::Sent => Self::Sent,
+        }
+    }
+}
+
+impl Close {
+    /// The opposite. Of a code that this version does not know, its own.
+    pub(super) fn resume(state: CloseState) -> Self {
+        match state {
+            CloseState::No => Self::No,
+            CloseState::Wanted(number) => Self::Wanted(CloseCode::of_number(number).unwrap_or(CloseCode::GoingAway)),
+            CloseState::Sent => Self::Sent,
+        }
+    }
 }
 
 /// A Close as the side behind this proxy sends it in `direction`: as a client, masked (section 5.3). The payload is no secret, so

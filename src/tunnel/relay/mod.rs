@@ -22,6 +22,7 @@ pub(super) use self::close::CloseCode;
 use self::pipe::Pipe;
 use self::queue::{Backlog, Queue};
 use super::frames::{Content, FrameFollower};
+use crate::handed::RelayState;
 use crate::observe::labels::{Direction, RelayPolicy};
 use crate::worker::{TunnelRecord, WorkerContext};
 
@@ -90,6 +91,45 @@ impl Relay {
         relay.follow(&head, worker, record);
         relay.blocked = head.into();
         relay
+    }
+
+    /// What another process needs to go on, with what it has moved.
+    pub(super) fn state(&self, record: &TunnelRecord) -> RelayState {
+        let blocked = self.blocked.left();
+        let queued = self.queued.iter().flat_map(|queued| queued.pieces());
+        let waiting = std::iter::once(blocked).chain(queued).filter(|piece| !piece.is_empty());
+        let traffic = record.traffic(self.direction);
+        RelayState {
+            follower: self.follower.state(),
+            waiting: waiting.map(<[u8]>::to_vec).collect(),
+            close: self.close.into(),
+            ended: self.ended,
+            done: self.done,
+            bytes: traffic.bytes.get(),
+            frames: traffic.frames.get(),
+        }
+    }
+
+    /// Goes on where another process was. `None` if a relay is never there.
+    pub(super) fn resume(direction: Direction, state: &RelayState, policy: RelayPolicy) -> Option<Self> {
+        let (blocked, queued) = match (policy, &state.waiting[..]) {
+            (_, []) => (Unsent::default(), None),
+            (RelayPolicy::Queue, [first, rest @ ..]) => {
+                let queued = (!rest.is_empty()).then(|| Box::new(Backlog::of(rest)));
+                (first[..].into(), queued)
+            }
+            // Under the other policy it may have been in pieces: then it goes in one.
+            (RelayPolicy::Pipe, pieces) => (pieces.concat().into_boxed_slice().into(), None),
+        };
+        Some(Self {
+            direction,
+            follower: FrameFollower::resume(&state.follower)?,
+            blocked,
+            queued,
+            close: Close::resume(state.close),
+            ended: state.ended,
+            done: state.done,
+        })
     }
 
     /// Sends a Close with `code` at the next frame boundary, unless the peer's own Close passes before.

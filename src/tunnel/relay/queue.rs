@@ -23,6 +23,18 @@ impl Backlog {
         self.bytes
     }
 
+    /// What waits, in order.
+    pub(super) fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        self.pieces.iter().map(|piece| &**piece)
+    }
+
+    /// The opposite.
+    pub(super) fn of(pieces: &[Vec<u8>]) -> Self {
+        let mut backlog = Self::default();
+        pieces.iter().for_each(|piece| backlog.push(piece));
+        backlog
+    }
+
     fn push(&mut self, piece: &[u8]) {
         self.bytes += piece.len();
         self.pieces.push_back(piece.into());

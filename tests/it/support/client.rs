@@ -25,22 +25,51 @@ pub struct Client {
 
 impl Client {
     pub async fn connect(address: SocketAddr, roots: RootCertStore) -> Self {
-        let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
+        Self::connect_with(address, roots, rustls::DEFAULT_VERSIONS, |_| {}).await
+    }
+
+    /// The same, which speaks TLS 1.2 only.
+    pub async fn connect_12(address: SocketAddr, roots: RootCertStore) -> Self {
+        Self::connect_with(address, roots, &[&rustls::version::TLS12], |_| {}).await
+    }
+
+    /// The same, with `versions`, and `change` to its settings.
+    pub async fn connect_with(
+        address: SocketAddr,
+        roots: RootCertStore,
+        versions: &[&'static rustls::SupportedProtocolVersion],
+        change: impl FnOnce(&mut ClientConfig),
+    ) -> Self {
+        let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_protocol_versions(versions)
             .unwrap()
             .with_root_certificates(roots)
             .with_no_client_auth();
+        change(&mut config);
         let socket = TcpStream::connect(address).await.unwrap();
         socket.set_nodelay(true).unwrap();
         let name = ServerName::try_from("localhost").unwrap();
-        let stream = TlsConnector::from(Arc::new(config))
-            .connect(name, socket)
-            .await
-            .unwrap();
+        let connecting = TlsConnector::from(Arc::new(config)).connect(name, socket);
         Self {
-            stream,
+            stream: connecting.await.unwrap(),
             unread: Vec::new(),
         }
+    }
+
+    /// The ciphertext of `bytes`, which is not sent.
+    pub fn seal(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let (_, tls) = self.stream.get_mut();
+        std::io::Write::write_all(&mut tls.writer(), bytes).unwrap();
+        let mut sealed = Vec::new();
+        while tls.wants_write() {
+            tls.write_tls(&mut sealed).unwrap();
+        }
+        sealed
+    }
+
+    /// Sends ciphertext.
+    pub async fn send_raw(&mut self, bytes: &[u8]) {
+        self.stream.get_mut().0.write_all(bytes).await.unwrap();
     }
 
     /// One TLS write (one record, up to 16 KiB).

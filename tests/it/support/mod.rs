@@ -4,6 +4,7 @@
 pub mod browser;
 pub mod client;
 pub mod events;
+pub mod family;
 pub mod origin;
 pub mod plain;
 pub mod program;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use headpin::certificates::DevelopmentCertificates;
 
 pub use client::Client;
+pub use family::Family;
 pub use origin::{Origin, Scripted};
 pub use plain::{EMPTY_200, get, named, reporting, status, take};
 pub use proxy::Proxy;

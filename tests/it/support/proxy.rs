@@ -65,23 +65,14 @@ impl Proxy {
     }
 
     fn with_toml(text: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let made = certificates();
-        std::fs::write(folder.path().join("ca.pem"), &made.ca).unwrap();
-        std::fs::write(folder.path().join("leaf.pem"), &made.leaf).unwrap();
-        std::fs::write(folder.path().join("key.pem"), &made.leaf_key).unwrap();
-        let mut roots = RootCertStore::empty();
-        let mut pem = made.ca.as_bytes();
-        for certificate in rustls_pemfile::certs(&mut pem) {
-            roots.add(certificate.unwrap()).unwrap();
-        }
+        let (folder, roots) = folder();
         let path = folder.path().join("headpin.toml");
         std::fs::File::create(&path)
             .unwrap()
             .write_all(text.as_bytes())
             .unwrap();
         let config = Config::load(&path).unwrap_or_else(|error| panic!("{error}"));
-        let running = app::start(config, Some(path)).unwrap();
+        let running = app::start(config, Some(path), None).unwrap();
         Self {
             metrics: Arc::clone(&running.metrics),
             admin: running.admin_address,
@@ -164,6 +155,21 @@ pub async fn all_gone(metrics: &Metrics) {
         metrics.downstream_connections_open.get() == 0
     })
     .await;
+}
+
+/// A folder with certificates, and the roots that they are trusted by.
+pub fn folder() -> (TempDir, RootCertStore) {
+    let folder = tempfile::tempdir().unwrap();
+    let made = certificates();
+    std::fs::write(folder.path().join("ca.pem"), &made.ca).unwrap();
+    std::fs::write(folder.path().join("leaf.pem"), &made.leaf).unwrap();
+    std::fs::write(folder.path().join("key.pem"), &made.leaf_key).unwrap();
+    let mut roots = RootCertStore::empty();
+    let mut pem = made.ca.as_bytes();
+    for certificate in rustls_pemfile::certs(&mut pem) {
+        roots.add(certificate.unwrap()).unwrap();
+    }
+    (folder, roots)
 }
 
 fn routed(routes: &str) -> String {

@@ -1,0 +1,76 @@
+//! Starting the successor.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::{env, io};
+
+use tokio::process::{Child, Command};
+
+use super::door::Address;
+
+/// The variable that tells a successor where its predecessor is.
+pub const VARIABLE: &str = "HEADPIN_HANDOVER";
+
+/// The successor cannot be started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpawnError {
+    /// The kernel says no.
+    #[error("{} cannot be started", program.display())]
+    Program {
+        /// Which program.
+        program: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// It has ended before it came.
+    #[error("the successor ended with {0} before it took anything over; its log says why")]
+    Ended(ExitStatus),
+    /// Whether it has ended is not known.
+    #[error("whether the successor has ended is not known")]
+    Wait(#[source] io::Error),
+}
+
+/// How this process was started, and so how its successor is: by the same command, with the program that is on disk then.
+#[derive(Debug, Clone)]
+pub struct Successor {
+    program: PathBuf,
+    arguments: Vec<OsString>,
+}
+
+impl Successor {
+    /// By the command of this process. To be called at its start: once the program on disk is another, the kernel does not tell its
+    /// path any more.
+    ///
+    /// # Errors
+    /// When the kernel does not tell the path.
+    pub fn of_this_process() -> io::Result<Self> {
+        Ok(Self {
+            program: env::current_exe()?,
+            arguments: env::args_os().skip(1).collect(),
+        })
+    }
+
+    /// Starts it. It comes to `door`.
+    ///
+    /// # Errors
+    /// [`SpawnError`].
+    pub fn start(&self, door: &Address) -> Result<Child, SpawnError> {
+        let started = Command::new(&self.program)
+            .args(&self.arguments)
+            .env(VARIABLE, door.to_string())
+            .spawn();
+        started.map_err(|source| SpawnError::Program {
+            program: self.program.clone(),
+            source,
+        })
+    }
+}
+
+/// Where the predecessor of this process is, if it was started by one.
+#[must_use]
+pub fn predecessor() -> Option<Address> {
+    env::var_os(VARIABLE).map(|text| Address::from_text(&text))
+}

@@ -1,0 +1,6 @@
+//! A successor takes over, and nobody notices.
+
+mod bad_cases;
+mod connections;
+mod secrets;
+mod tunnels;

@@ -1,0 +1,315 @@
+//! Tunnels go on byte for byte.
+
+use headpin::observe::labels::HeadPolicy;
+use tokio::sync::mpsc;
+
+use crate::support::client::{frame, server_frame};
+use crate::support::{Family, Origin, Proxy, eventually, soon};
+
+const TWO_WORKERS: &str = "server.workers = 2";
+
+async fn demo() -> (Origin, Vec<String>) {
+    let origin = Origin::demo().await;
+    let servers = vec![format!("http://{}", origin.address)];
+    (origin, servers)
+}
+
+#[tokio::test]
+async fn tunnels_go_on_again_and_again() {
+    let (_origin, servers) = demo().await;
+    let family = Family::start(&servers, TWO_WORKERS).await;
+    let mut clients = Vec::new();
+    for number in 0..100_u32 {
+        let mut client = family.tunnel("/echo").await;
+        client.echo(&number.to_be_bytes()).await;
+        clients.push(client);
+    }
+    for generation in 1..=3 {
+        let said = family.upgrade().await;
+        assert!(
+            said.contains("has taken over 100 tunnels and 0 idle connections"),
+            "{said}"
+        );
+        assert!(said.contains("left behind: none"), "{said}");
+        for client in &mut clients {
+            client.echo(&[generation; 300]).await;
+        }
+        assert_eq!(family.series("headpin_tunnels_open").await, 100.0);
+        assert_eq!(family.series("headpin_handover_taken{kind=\"tunnel\"}").await, 100.0);
+        assert_eq!(family.series("headpin_handover_left").await, 0.0);
+        assert!(family.series("headpin_handover_longest_pause_seconds").await > 0.0);
+    }
+    // New ones go to the last.
+    family.tunnel("/echo").await.echo(b"new").await;
+    assert_eq!(family.log().said("the predecessor has ended").len(), 3);
+}
+
+/// One line for each tunnel, when it really ends, with all that it has moved. Its name stays the same.
+#[tokio::test]
+async fn a_tunnels_line_in_the_log_is_of_its_whole_life() {
+    let (_origin, servers) = demo().await;
+    let family = Family::start(&servers, TWO_WORKERS).await;
+    let mut client = family.tunnel("/echo").await;
+    client.echo(b"before").await;
+    let began = tokio::time::Instant::now();
+    family.upgrade().await;
+    client.echo(b"between").await;
+    family.upgrade().await;
+    client.echo(b"after").await;
+    let least = began.elapsed().as_secs_f64();
+    assert!(family.log().said("tunnel").is_empty(), "it lives");
+    client.send(&frame(0x88, &1000_u16.to_be_bytes())).await;
+    client.rest().await;
+    let line = family.log().wait_for("tunnel", 1).await;
+    let payload = b"beforebetweenafter".len() as u64;
+    assert_eq!(line["to_upstream_bytes"], payload + 3 * 6 + 8);
+    assert_eq!(line["to_downstream_bytes"], payload + 3 * 2 + 4);
+    assert_eq!(line["reason"], "client_close");
+    assert_eq!(line["path"], "/echo");
+    assert!(line["seconds"].as_f64().unwrap() > least);
+    assert_eq!(family.log().said("tunnel").len(), 1);
+    let name = line["connection"].as_u64().unwrap();
+    assert!(name <= 2, "the first of a worker of the first process, and not {name}");
+    // Nobody gets a name that was used before.
+    let other = family.tunnel("/echo").await;
+    drop(other);
+    let line = family.log().wait_for("tunnel", 2).await;
+    assert!(line["connection"].as_u64().unwrap() > 2);
+}
+
+/// In TLS to the upstream, over a unix socket, and in clear.
+#[tokio::test]
+async fn upstreams_of_each_kind_go_on() {
+    let (origin, servers) = demo().await;
+    let back = Proxy::start(&origin, HeadPolicy::Copy, "");
+    let (folder, roots) = crate::support::proxy::folder();
+    std::fs::copy(back.folder.path().join("ca.pem"), folder.path().join("ca.pem")).unwrap();
+    let path = folder.path().join("app.sock");
+    let listener = tokio::net::UnixListener::bind(&path).unwrap();
+    let address = origin.address;
+    #[allow(clippy::disallowed_methods, reason = "ends with the test's runtime")]
+    tokio::spawn(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut far = tokio::net::TcpStream::connect(address).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+            });
+        }
+    });
+    let kinds = [
+        servers[0].clone(),
+        format!("https://localhost:{}", back.address.port()),
+        format!("unix:{}", path.display()),
+    ];
+    let routes: String = kinds
+        .iter()
+        .enumerate()
+        .map(|(index, server)| {
+            format!(
+                "[[routes]]\nname = \"r{index}\"\nhost = \"h{index}\"\nupstream = \"u{index}\"\n\
+                 [upstreams.u{index}]\nservers = [{server:?}]\nca = {:?}\n",
+                folder.path().join("ca.pem")
+            )
+        })
+        .collect();
+    let family = Family::in_folder(folder, roots, &servers, &routes).await;
+    let mut clients = Vec::new();
+    for index in 0..kinds.len() {
+        let mut client = family.connect().await;
+        let request = crate::support::client::upgrade_request("/echo");
+        let request = request.replace("Host: localhost", &format!("Host: h{index}"));
+        client.send(request.as_bytes()).await;
+        client.switched().await;
+        client.echo(b"before").await;
+        clients.push(client);
+    }
+    for _ in 0..2 {
+        let said = family.upgrade().await;
+        assert!(said.contains("3 tunnels"), "{said}");
+        for client in &mut clients {
+            client.echo(&[7; 20_000]).await;
+        }
+    }
+    for (index, client) in clients.iter_mut().enumerate() {
+        client.send(&frame(0x88, &1000_u16.to_be_bytes())).await;
+        client.rest().await;
+        let line = family.log().wait_for("tunnel", index + 1).await;
+        assert_eq!(
+            (&line["route"], &line["upstream"]),
+            (&format!("r{index}").into(), &format!("u{index}").into())
+        );
+    }
+    assert_eq!(family.series("headpin_upstream_connections_open").await, 0.0);
+}
+
+/// In the middle of a frame, in the middle of a TLS record, both ways.
+#[tokio::test]
+async fn what_is_cut_goes_on_where_it_was() {
+    let (resume, wait) = tokio::sync::watch::channel(0);
+    let origin = Origin::scripted(move |mut connection| {
+        let mut wait = wait.clone();
+        async move {
+            connection.switch(b"").await;
+            let message = server_frame(0x82, &[3; 1000]);
+            connection.send(&message[..300]).await;
+            wait.wait_for(|step| *step >= 1).await.unwrap();
+            connection.send(&message[300..]).await;
+            let received = connection.receive(1000 + 8).await;
+            connection.send(&server_frame(0x82, &received)).await;
+            connection.rest().await;
+        }
+    })
+    .await;
+    let family = Family::start(&[format!("http://{}", origin.address)], TWO_WORKERS).await;
+    let mut client = family.tunnel("/").await;
+    let message = server_frame(0x82, &[3; 1000]);
+    assert_eq!(client.receive(300).await, message[..300]);
+    // A frame in two records, the second of which is cut.
+    let ours = frame(0x82, &[5; 1000]);
+    client.send(&ours[..100]).await;
+    let rest = client.seal(&ours[100..]);
+    client.send_raw(&rest[..rest.len() / 2]).await;
+    // As soon as that is all in the proxy.
+    eventually("half a record is there", || true).await;
+    family.upgrade().await;
+    resume.send(1).unwrap();
+    assert_eq!(client.receive(message.len() - 300).await, message[300..]);
+    family.upgrade().await;
+    client.send_raw(&rest[rest.len() / 2..]).await;
+    let (opcode, echoed) = client.frame().await;
+    assert_eq!((opcode, echoed), (0x82, ours), "what the origin received");
+    assert_eq!(family.series("headpin_tunnels_open").await, 1.0);
+}
+
+/// What a client does not read waits in the proxy, and arrives through the next ones.
+async fn what_waits_arrives(settings: &str) {
+    const MESSAGES: usize = 400;
+    const SIZE: usize = 40_000;
+    let (sent, mut all_sent) = mpsc::unbounded_channel();
+    let origin = Origin::scripted(move |mut connection| {
+        let sent = sent.clone();
+        async move {
+            connection.switch(b"").await;
+            for number in 0..MESSAGES {
+                connection.send(&server_frame(0x82, &[number as u8; SIZE])).await;
+            }
+            sent.send(()).unwrap();
+            connection.rest().await;
+        }
+    })
+    .await;
+    let settings = format!("{TWO_WORKERS}\n{settings}");
+    let family = Family::start(&[format!("http://{}", origin.address)], &settings).await;
+    let mut client = family.tunnel("/").await;
+    let queues = settings.contains("queue");
+    if queues {
+        soon("the proxy takes everything", all_sent.recv()).await.unwrap();
+    } else {
+        soon("it is blocked", async {
+            while family.series("headpin_memory_bytes{part=\"unsent\"}").await == 0.0 {}
+        })
+        .await;
+    }
+    for generation in 1..=2 {
+        let said = family.upgrade().await;
+        assert!(said.contains("1 tunnels"), "{said}");
+        let unsent = family.series("headpin_memory_bytes{part=\"unsent\"}").await;
+        assert!(unsent > 0.0, "it still waits, in process {generation}");
+    }
+    for number in 0..MESSAGES {
+        let (_, payload) = client.frame().await;
+        assert!(payload == [number as u8; SIZE], "message {number}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_blocked_arrives() {
+    what_waits_arrives("").await;
+}
+
+#[tokio::test]
+async fn what_is_queued_arrives() {
+    what_waits_arrives("relay_policy = \"queue\"").await;
+}
+
+/// The heads go along, and are held in a slab of the new process; the many that they were in are free.
+#[tokio::test]
+async fn pinned_heads_are_held_again_and_their_slabs_are_free() {
+    let (_origin, servers) = demo().await;
+    let small = "slabs.tls_capacity = \"256KiB\"\nhead_policy = \"pin\"\nserver.workers = 1";
+    let family = Family::start(&servers, small).await;
+    let mut holders = Vec::new();
+    for _ in 0..20 {
+        let mut client = family.connect().await;
+        client.upgrade("/echo", &frame(0x82, b"head")).await;
+        assert_eq!(client.frame().await, (0x82, b"head".to_vec()));
+        // Enough to fill a slab, so that the next head lies in another one.
+        for _ in 0..10 {
+            client.echo(&[1; 30_000]).await;
+        }
+        holders.push(client);
+    }
+    let pinned = family.series("headpin_slab_pinned_bytes{class=\"tls\"}").await;
+    assert!(pinned >= 15.0 * 262_144.0, "{pinned}");
+    let held = family.series("headpin_heads_held{class=\"tls\"}").await;
+    family.upgrade().await;
+    assert_eq!(
+        family.series("headpin_heads_held{class=\"tls\"}").await,
+        held,
+        "each goes along"
+    );
+    let pinned = family.series("headpin_slab_pinned_bytes{class=\"tls\"}").await;
+    assert!(pinned <= 262_144.0, "{pinned}");
+    for client in &mut holders {
+        client.echo(b"after").await;
+    }
+}
+
+/// rustls keeps the keys of TLS 1.2: those tunnels are closed as by a drain, and named.
+#[tokio::test]
+async fn who_speaks_tls_1_2_is_told_to_come_again() {
+    let (_origin, servers) = demo().await;
+    let family = Family::start(&servers, TWO_WORKERS).await;
+    let mut old = crate::support::Client::connect_12(family.address, family.roots.clone()).await;
+    old.upgrade("/echo", b"").await;
+    let mut new = family.tunnel("/echo").await;
+    let said = family.upgrade().await;
+    assert!(
+        said.contains("1 tunnels") && said.contains("left behind: 1: TLS 1.2"),
+        "{said}"
+    );
+    assert_eq!(old.frame().await, (0x88, 1001_u16.to_be_bytes().to_vec()));
+    old.send(&frame(0x88, &1001_u16.to_be_bytes())).await;
+    old.rest().await;
+    new.echo(b"new").await;
+    assert_eq!(family.series("headpin_handover_left").await, 1.0);
+    family.log().wait_for("the predecessor has ended", 1).await;
+}
+
+/// Seconds of silence count on: a tunnel is closed when it has been idle in both processes together.
+#[tokio::test]
+async fn silence_counts_on() {
+    let (_origin, servers) = demo().await;
+    let family = Family::start(&servers, &format!("{TWO_WORKERS}\ntunnel.idle_timeout = \"4s\"")).await;
+    let mut client = family.tunnel("/echo").await;
+    client.echo(b"last").await;
+    let began = tokio::time::Instant::now();
+    soon("two seconds of silence", async {
+        loop {
+            let (_, body) = crate::support::client::plain(family.admin, "GET", "/api/connections", "").await;
+            let census: serde_json::Value = serde_json::from_str(&body).unwrap();
+            let idle = census["connections"][0]["idle_seconds"].as_u64();
+            if idle.is_some_and(|idle| idle >= 2) {
+                break;
+            }
+        }
+    })
+    .await;
+    family.upgrade().await;
+    assert_eq!(client.frame().await.0, 0x88);
+    let after = began.elapsed().as_secs_f64();
+    assert!(
+        (2.9..5.9).contains(&after),
+        "closed after {after} s, and not 4 s after the hand-over"
+    );
+}
