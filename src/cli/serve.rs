@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use super::demo_upstream::DemoUpstream;
 use super::logging::Log;
 use super::signals::StopSignals;
-use super::succession::{self, Succession};
+use super::succession::{self, HandOver, Succession};
 use super::{lifeline, logging, manager, watchdog};
 use crate::app::{self, Ended, Running};
 use crate::config::Config;
@@ -228,12 +228,15 @@ async fn attend(
                 _ = upgrades.recv() => None,
             } } => {
                 manager::reloading();
-                given = succession.hand_over(&running, caller).await;
-                if given.is_some() {
-                    break;
+                match succession.hand_over(&running, caller, &mut stop).await {
+                    HandOver::Given(done) => given = Some(done),
+                    HandOver::Stopped => {}
+                    HandOver::Failed => {
+                        manager::ready(&serving);
+                        continue;
+                    }
                 }
-                manager::ready(&serving);
-                continue;
+                break;
             }
         };
         tracing::info!(

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use tokio::process::Child;
 use tokio::time::timeout;
 
 use super::manager;
+use super::signals::StopSignals;
 use crate::app::Running;
 use crate::config::HandoverSocket;
 use crate::handover::{
-    self, Address, Answer, Caller, Door, DoorError, Given, HiddenDoor, Predecessor, SpawnError, Successor, Summary,
-    TakeError, Wants,
+    self, Address, Answer, Caller, Door, DoorError, Given, Heir, HiddenDoor, Predecessor, SpawnError, Started,
+    Successor, Summary, TakeError, Wants,
 };
 use crate::observe::labels::{HandedKind, HandoverResult};
 use crate::observe::metrics::Metrics;
@@ -146,6 +146,17 @@ async fn has_ended(process: Option<OwnedFd>) -> bool {
     matches!(waiting.await, Ok(Ok(1)))
 }
 
+/// What came of a hand-over.
+#[derive(Debug)]
+pub(super) enum HandOver {
+    /// The successor has everything that could go.
+    Given(Box<Given>),
+    /// This process serves on.
+    Failed,
+    /// Nothing has changed, and this process is to end.
+    Stopped,
+}
+
 /// What this process needs to have a successor.
 #[derive(Debug)]
 pub(super) struct Succession {
@@ -173,22 +184,43 @@ impl Succession {
     }
 
     /// Hands over: to `caller`, if it is a successor, or else to one that is started now. What that came to is logged and counted, and
-    /// told to `caller`.
+    /// told to `caller`. Before the successor is ready, `stop` stops it.
     ///
     /// # Cancel safety
     /// None: what is on its way would be lost.
-    pub(super) async fn hand_over(&mut self, running: &Running, caller: Option<Caller>) -> Option<Given> {
-        let metrics = &running.metrics;
+    pub(super) async fn hand_over(
+        &mut self,
+        running: &Running,
+        caller: Option<Caller>,
+        stop: &mut StopSignals,
+    ) -> HandOver {
         let (caller, asking) = match caller {
             Some(caller) if caller.wants() == Wants::Everything => (Some(caller), None),
             asking => (None, asking),
         };
         tracing::info!(started_by_us = caller.is_none(), "handing over to a successor");
-        let given = self.try_hand_over(running, caller).await;
+        let given = tokio::select! {
+            heir = self.heir(running, caller) => match heir {
+                Ok((heir, started)) => {
+                    // What it has from now on is its own.
+                    if let Some(started) = started {
+                        started.release();
+                    }
+                    self.give(running, heir).await
+                }
+                Err(error) => Err(error),
+            },
+            () = stop.asked() => {
+                if let Some(asking) = asking {
+                    asking.refuse("it was told to end meanwhile").await;
+                }
+                return HandOver::Stopped;
+            }
+        };
         match given {
             Ok(given) => {
+                running.metrics.handovers_total[HandoverResult::Given].inc();
                 let summary = &given.summary;
-                metrics.handovers_total[HandoverResult::Given].inc();
                 tracing::info!(
                     successor = summary.pid,
                     its_version = summary.version,
@@ -200,16 +232,13 @@ impl Succession {
                     "handed over"
                 );
                 manager::succeeded_by(summary.pid);
-                if let Some(door) = &mut self.door {
-                    door.leave_file();
-                }
                 if let Some(asking) = asking {
                     asking.answer(&Answer::Upgraded(summary.clone())).await;
                 }
-                Some(given)
+                HandOver::Given(Box::new(given))
             }
             Err(error) => {
-                metrics.handovers_total[HandoverResult::Failed].inc();
+                running.metrics.handovers_total[HandoverResult::Failed].inc();
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
                     "not handed over; this process serves on"
@@ -218,29 +247,40 @@ impl Succession {
                 if let Some(asking) = asking {
                     asking.refuse(&format!("{:#}", anyhow::Error::new(error))).await;
                 }
-                None
+                HandOver::Failed
             }
         }
     }
 
-    async fn try_hand_over(&self, running: &Running, caller: Option<Caller>) -> Result<Given, UpgradeError> {
-        let (caller, _child) = match caller {
+    /// A successor that is ready, and its process, if this one has started it.
+    async fn heir(&self, running: &Running, caller: Option<Caller>) -> Result<(Heir, Option<Started>), UpgradeError> {
+        let (caller, started) = match caller {
             Some(caller) => (caller, None),
             None => {
-                let (caller, child) = self.start_successor().await?;
-                (caller, Some(child))
+                let (caller, started) = self.start_successor().await?;
+                (caller, Some(started))
             }
         };
         let estate = running.estate();
+        let heir = tokio::select! {
+            heir = Heir::make(caller, &estate) => heir,
+            never = self.refuse_others() => match never {},
+        };
+        let heir = heir.map_err(|error| UpgradeError::Give { error, gone: 0 })?;
+        Ok((heir, started))
+    }
+
+    async fn give(&self, running: &Running, heir: Heir) -> Result<Given, UpgradeError> {
+        let estate = running.estate();
         let given = tokio::select! {
-            given = handover::give(caller, &estate) => given,
+            given = heir.give(&estate) => given,
             never = self.refuse_others() => match never {},
         };
         given.map_err(|(error, gone)| UpgradeError::Give { error, gone })
     }
 
     /// Starts a successor, and waits until it comes.
-    async fn start_successor(&self) -> Result<(Caller, Child), UpgradeError> {
+    async fn start_successor(&self) -> Result<(Caller, Started), UpgradeError> {
         let successor = self.successor.as_ref().ok_or(UpgradeError::Embedded)?;
         let own = match &self.door {
             Some(_) => None,
@@ -249,7 +289,7 @@ impl Succession {
         let Some(door) = own.as_ref().or(self.door.as_ref()) else {
             return Err(UpgradeError::Late);
         };
-        let mut child = successor.start(door.address())?;
+        let mut started = successor.start(door.address())?;
         let coming = async {
             loop {
                 let caller = door.caller().await;
@@ -262,17 +302,12 @@ impl Succession {
         let came = timeout(COMES, async {
             tokio::select! {
                 caller = coming => Ok(caller),
-                ended = child.wait() => Err(ended),
+                ended = started.ended() => Err(ended),
             }
         });
         match came.await {
-            Ok(Ok(caller)) => Ok((caller, child)),
-            Ok(Err(ended)) => Err(ended.map_or_else(SpawnError::Wait, SpawnError::Ended).into()),
-            Err(_) => {
-                // It has taken nothing: whatever it waits for, nobody waits for it.
-                let _ = child.start_kill();
-                Err(UpgradeError::Late)
-            }
+            Ok(came) => Ok((came?, started)),
+            Err(_) => Err(UpgradeError::Late),
         }
     }
 
@@ -284,8 +319,7 @@ impl Succession {
 
     /// The successor may have put its own door in the place of this one.
     fn open_again(&mut self) {
-        if let Some(mut door) = self.door.take() {
-            door.leave_file();
+        if let Some(door) = self.door.take() {
             let address = door.address().clone();
             drop(door);
             match Door::open(address) {

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::{SocketAddr, UnixListener as StdListener, UnixStream as StdStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -100,8 +100,8 @@ pub struct DoorError {
 pub struct Door {
     listener: UnixListener,
     address: Address,
-    /// Its file, as long as it is this process's.
-    file: Option<PathBuf>,
+    /// Its file, and the number of its inode: under the same name there may be another's by now.
+    file: Option<(PathBuf, u64)>,
 }
 
 /// A door that nobody finds yet. Whoever listens at its address still does.
@@ -137,7 +137,8 @@ impl HiddenDoor {
                 let _ = fs::remove_file(&beside);
                 let listener = StdListener::bind(&beside)?;
                 fs::set_permissions(&beside, fs::Permissions::from_mode(0o600))?;
-                (listener, Some(beside))
+                let inode = fs::metadata(&beside)?.ino();
+                (listener, Some((beside, inode)))
             }
         };
         listener.set_nonblocking(true)?;
@@ -154,9 +155,9 @@ impl HiddenDoor {
     /// # Errors
     /// [`DoorError`].
     pub fn open(mut self) -> Result<Door, DoorError> {
-        if let (Address::Path(path), Some(beside)) = (&self.0.address, &self.0.file) {
-            fs::rename(beside, path).map_err(|source| self.0.address.failed(source))?;
-            self.0.file = Some(path.clone());
+        if let (Address::Path(path), Some(beside)) = (&self.0.address, &mut self.0.file) {
+            fs::rename(&beside.0, path).map_err(|source| self.0.address.failed(source))?;
+            beside.0.clone_from(path);
         }
         Ok(self.0)
     }
@@ -175,11 +176,6 @@ impl Door {
     #[must_use]
     pub fn address(&self) -> &Address {
         &self.address
-    }
-
-    /// The file is the successor's now.
-    pub fn leave_file(&mut self) {
-        self.file = None;
     }
 
     /// Waits for somebody of the same user who says what it comes for. All others are sent away.
@@ -205,8 +201,9 @@ impl Door {
 
 impl Drop for Door {
     fn drop(&mut self) {
-        if let Some(file) = &self.file {
-            // It may be gone with its folder.
+        let Some((file, inode)) = &self.file else { return };
+        // It may be gone with its folder, or be the successor's.
+        if fs::metadata(file).is_ok_and(|found| found.ino() == *inode) {
             let _ = fs::remove_file(file);
         }
     }

@@ -74,72 +74,103 @@ pub struct Given {
     giving: Giving,
 }
 
-/// Hands everything over to `caller`. On an error this process has everything that the other one has not taken.
-///
-/// # Errors
-/// [`GiveError`].
-///
-/// # Cancel safety
-/// None: what is on its way would be lost.
-pub async fn give(caller: Caller, estate: &Estate<'_>) -> Result<Given, (GiveError, u64)> {
-    let nothing_gone = |error| (error, 0);
-    let Caller {
-        mut channel,
-        hello,
-        pid,
-    } = caller;
-    let format = match hello.format() {
-        Ok(format) => format,
-        Err(why) => {
-            let _ = timeout(ANSWER, channel.send(&Answer::Refused(why.clone()), &[])).await;
-            return Err(nothing_gone(GiveError::Format(why)));
-        }
-    };
-    prepare(&mut channel, format, estate).await.map_err(nothing_gone)?;
+/// A successor that is ready. Until then nothing has changed.
+#[derive(Debug)]
+pub struct Heir {
+    channel: Channel,
+    pid: u32,
+    version: String,
+}
 
-    let (sender, departures) = unbounded_channel();
-    let mut giving = Giving {
-        channel,
-        workers: estate.workers.clone(),
-        departures,
-        batch: Vec::new(),
-        refused: Vec::new(),
-        summary: Summary {
+impl Heir {
+    /// Gives `caller` the listening sockets, and waits until it is ready.
+    ///
+    /// # Errors
+    /// [`GiveError`].
+    ///
+    /// # Cancel safety
+    /// Dropped, the other process is told that nothing comes of it, and nothing has changed.
+    pub async fn make(caller: Caller, estate: &Estate<'_>) -> Result<Self, GiveError> {
+        let Caller {
+            mut channel,
+            hello,
+            pid,
+        } = caller;
+        let format = match hello.format() {
+            Ok(format) => format,
+            Err(why) => {
+                let _ = timeout(ANSWER, channel.send(&Answer::Refused(why.clone()), &[])).await;
+                return Err(GiveError::Format(why));
+            }
+        };
+        if let Err(error) = prepare(&mut channel, format, estate).await {
+            // It may have said why before it went.
+            let last = timeout(ANSWER, channel.receive::<ToPredecessor>()).await;
+            return Err(match last.map(|received| received.map(|received| received.message)) {
+                Ok(Ok(ToPredecessor::Failed(why))) => GiveError::Failed(why),
+                _ => error,
+            });
+        }
+        Ok(Self {
+            channel,
             pid,
             version: hello.version,
-            ..Summary::default()
-        },
-        left: BTreeMap::new(),
-        next_worker: 0,
-    };
-    let given = async {
-        let began = handed::now();
-        estate.presence.send_replace(Presence::Going);
-        let after = estate.workers.ask(|reply| Command::HoldAccepts { reply }).await?;
-        let tunnels = estate.workers.ask(|reply| Command::CountTunnels { reply }).await?;
-        let go = ToSuccessor::Go {
-            after: after.into_iter().max().unwrap_or(0),
-            tunnels: tunnels.into_iter().sum::<usize>() as u64,
+        })
+    }
+
+    /// Hands everything over. On an error this process has everything that the other one has not taken, and the error says how many
+    /// that are.
+    ///
+    /// # Errors
+    /// [`GiveError`].
+    ///
+    /// # Cancel safety
+    /// None: what is on its way would be lost.
+    pub async fn give(self, estate: &Estate<'_>) -> Result<Given, (GiveError, u64)> {
+        let (sender, departures) = unbounded_channel();
+        let mut giving = Giving {
+            channel: self.channel,
+            workers: estate.workers.clone(),
+            departures,
+            batch: Vec::new(),
+            refused: Vec::new(),
+            summary: Summary {
+                pid: self.pid,
+                version: self.version,
+                ..Summary::default()
+            },
+            left: BTreeMap::new(),
+            next_worker: 0,
         };
-        giving.say(&go, &[]).await?;
-        estate.workers.tell(|| Command::Depart { to: sender.clone() });
-        giving.all().await?;
-        giving.finish(began).await
-    };
-    match given.await {
-        Ok(()) => {
-            estate.workers.tell(|| Command::GiveUpListeners);
-            estate.presence.send_replace(Presence::Gone);
-            Ok(Given {
-                summary: giving.summary.clone(),
-                giving,
-            })
-        }
-        Err(error) => {
-            giving.go_on_here().await;
-            estate.presence.send_replace(Presence::Here);
-            let gone = giving.summary.tunnels + giving.summary.connections;
-            Err((error, gone))
+        let given = async {
+            let began = handed::now();
+            estate.presence.send_replace(Presence::Going);
+            let after = estate.workers.ask(|reply| Command::HoldAccepts { reply }).await?;
+            let tunnels = estate.workers.ask(|reply| Command::CountTunnels { reply }).await?;
+            let go = ToSuccessor::Go {
+                after: after.into_iter().max().unwrap_or(0),
+                tunnels: tunnels.into_iter().sum::<usize>() as u64,
+            };
+            giving.say(&go, &[]).await?;
+            estate.workers.tell(|| Command::Depart { to: sender.clone() });
+            giving.all().await?;
+            giving.finish(began).await
+        };
+        match given.await {
+            Ok(()) => {
+                estate.workers.tell(|| Command::GiveUpListeners);
+                estate.presence.send_replace(Presence::Gone);
+                Ok(Given {
+                    summary: giving.summary.clone(),
+                    giving,
+                })
+            }
+            Err(error) => {
+                giving.go_on_here().await;
+                estate.presence.send_replace(Presence::Here);
+                let gone = giving.summary.tunnels + giving.summary.connections;
+                Err((error, gone))
+            }
         }
     }
 }

@@ -19,7 +19,7 @@
 //! connection has one owner at any time, and whoever dies takes with it what was its own.
 //!
 //! * [`Door`]: where a successor comes to.
-//! * [`give`]: what the predecessor does.
+//! * [`Heir`]: what the predecessor does.
 //! * [`Predecessor`]: what the successor does.
 
 mod channel;
@@ -31,7 +31,7 @@ mod take;
 
 pub use channel::{Channel, ChannelError, Received};
 pub use door::{Address, Caller, Door, DoorError, HiddenDoor};
-pub use give::{Estate, GiveError, Given, give};
+pub use give::{Estate, GiveError, Given, Heir};
 pub use message::{Answer, Hello, Summary, Wants};
-pub use spawn::{SpawnError, Successor, VARIABLE, predecessor};
+pub use spawn::{SpawnError, Started, Successor, VARIABLE, predecessor};
 pub use take::{Inherited, Predecessor, TakeError};

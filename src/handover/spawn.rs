@@ -57,15 +57,50 @@ impl Successor {
     ///
     /// # Errors
     /// [`SpawnError`].
-    pub fn start(&self, door: &Address) -> Result<Child, SpawnError> {
+    pub fn start(&self, door: &Address) -> Result<Started, SpawnError> {
         let started = Command::new(&self.program)
             .args(&self.arguments)
             .env(VARIABLE, door.to_string())
             .spawn();
-        started.map_err(|source| SpawnError::Program {
+        let child = started.map_err(|source| SpawnError::Program {
             program: self.program.clone(),
             source,
-        })
+        })?;
+        Ok(Started { child: Some(child) })
+    }
+}
+
+/// A successor that was started and has nothing yet. Dropped, it is killed: one that hangs with the listening sockets would have
+/// clients wait in their backlog.
+#[derive(Debug)]
+pub struct Started {
+    child: Option<Child>,
+}
+
+impl Started {
+    /// Waits for its end.
+    ///
+    /// # Cancel safety
+    /// Safe: it only waits.
+    pub async fn ended(&mut self) -> SpawnError {
+        match &mut self.child {
+            Some(child) => child.wait().await.map_or_else(SpawnError::Wait, SpawnError::Ended),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// It goes its own way from now on.
+    pub fn release(mut self) {
+        self.child = None;
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            // It may have ended.
+            let _ = child.start_kill();
+        }
     }
 }
 

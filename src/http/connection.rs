@@ -202,7 +202,7 @@ async fn serve_http(
             worker.tracker.spawn_local(tunnel);
         }
         (Ok(()), None) if leaving => {
-            let Err(stream) = leave(&worker, parts.io.into_inner(), &parts.read_buf, &listed, asked, port) else {
+            let Some(stream) = leave(&worker, parts.io.into_inner(), &parts.read_buf, &listed, asked, port) else {
                 closed[HttpClose::HandedOver].inc();
                 return;
             };
@@ -229,11 +229,11 @@ fn leave(
     listed: &ListedConnection,
     asked: bool,
     port: u16,
-) -> Result<(), Admitted<SlabStream<TcpStream>>> {
+) -> Option<Admitted<SlabStream<TcpStream>>> {
     let (stream, head) = io.into_head(read_too_much, HeadPolicy::Copy);
     let Some(mut state) = Downstream::state(&stream) else {
         let _ = worker.departures.send(Departure::Stays(Stays::Tls12));
-        return Err(stream);
+        return Some(stream);
     };
     state.put_back(head.bytes());
     let state = State::Connection(Box::new(ConnectionState {
@@ -251,7 +251,7 @@ fn leave(
             left: handed::now(),
         }));
     }
-    Ok(())
+    None
 }
 
 /// Spawns the task of a connection that another process had, over its stream.

@@ -45,7 +45,6 @@ impl Departures {
     ///
     /// # Cancel safety
     /// Safe: it only waits.
-    #[must_use]
     pub fn told(&self) -> WaitForCancellationFutureOwned {
         self.told.borrow().clone().cancelled_owned()
     }

@@ -313,3 +313,39 @@ async fn silence_counts_on() {
         "closed after {after} s, and not 4 s after the hand-over"
     );
 }
+
+/// By a signal, also where nobody can come: the successor is told a name that nobody else knows.
+#[tokio::test]
+async fn a_signal_starts_a_successor() {
+    let (_origin, servers) = demo().await;
+    for handover in ["", "off"] {
+        let family = Family::start(&servers, TWO_WORKERS).await;
+        if handover == "off" {
+            let text = std::fs::read_to_string(family.config()).unwrap();
+            let socket = format!("{:?}", family.socket());
+            std::fs::write(family.config(), text.replace(&socket, "\"off\"")).unwrap();
+            family.upgrade().await;
+            assert!(!family.socket().exists(), "nobody can come");
+        }
+        let before = family.log().said("handed over").len();
+        let mut client = family.tunnel("/echo").await;
+        crate::support::program::signal(family.pid(), "USR2");
+        family.log().wait_for("handed over", before + 1).await;
+        client.echo(b"after").await;
+    }
+}
+
+/// On the embedded default there is no file that a successor could read.
+#[tokio::test]
+async fn the_embedded_default_has_no_successor() {
+    let log = crate::support::family::Log::default();
+    let mut child = crate::support::program::headpin(&["serve", "--until-stdin-closes"]);
+    let mut child = child.stdin(std::process::Stdio::piped()).spawn().unwrap();
+    log.follow(child.stderr.take().unwrap());
+    eventually("it listens", || log.text().contains("listening")).await;
+    crate::support::program::signal(child.id(), "USR2");
+    eventually("it says so", || log.text().contains("start it with --config")).await;
+    assert!(child.try_wait().unwrap().is_none(), "it serves on");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}

@@ -141,6 +141,13 @@ impl Client {
         std::mem::take(&mut self.unread)
     }
 
+    /// Whether the proxy has hung up; without waiting for that.
+    pub async fn is_ended(&mut self) -> bool {
+        let mut byte = [0];
+        let read = self.stream.get_ref().0.peek(&mut byte);
+        matches!(futures_util::FutureExt::now_or_never(read), Some(Ok(0) | Err(_)))
+    }
+
     pub async fn shutdown(&mut self) {
         self.stream.shutdown().await.unwrap();
     }

@@ -31,7 +31,7 @@ pub struct Family {
 pub struct Log(Arc<Mutex<Vec<Value>>>);
 
 impl Log {
-    fn follow(&self, pipe: impl std::io::Read + Send + 'static) {
+    pub fn follow(&self, pipe: impl std::io::Read + Send + 'static) {
         let log = self.clone();
         std::thread::spawn(move || {
             for line in BufReader::new(pipe).lines().map_while(Result::ok) {
@@ -150,7 +150,7 @@ impl Family {
             .said("handed over")
             .last()
             .map(|fields| fields["successor"].as_u64().unwrap());
-        last.map_or(self.first(), |pid| u32::try_from(pid).unwrap())
+        last.map_or_else(|| self.first(), |pid| u32::try_from(pid).unwrap())
     }
 
     /// Runs `headpin upgrade`; whether that went well, and what it said.
