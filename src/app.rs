@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 
 use arc_swap::ArcSwap;
 use headpin_ledger::Ledgers;
-use headpin_tls::TlsAcceptor;
+use headpin_tls::{TicketKeys, TlsAcceptor};
 use prometheus::Registry;
 use tokio::sync::{Semaphore, watch};
 
@@ -92,6 +92,8 @@ pub struct Running {
     life: Life,
     threads: Vec<WorkerThread>,
     admin: JoinHandle<()>,
+    /// What tickets are sealed with, unless the config has that.
+    tickets: Arc<TicketKeys>,
     /// Whether the admin endpoints are here.
     presence: watch::Sender<Presence>,
     admin_socket: TcpListener,
@@ -122,6 +124,10 @@ pub fn start(config: Config, path: Option<PathBuf>, inherited: Option<Inherited>
     let ledgers = Arc::new(Ledgers::default());
     memory::give_back_soon();
     let acceptor = TlsAcceptor::new()?;
+    if let Some(keys) = inherited.as_ref().and_then(|inherited| inherited.tickets.as_ref()) {
+        acceptor.tickets().adopt(keys)?;
+    }
+    let tickets = Arc::clone(acceptor.tickets());
     let life = Life::default();
     let connections = connections(&config, inherited.as_ref().map_or(0, |inherited| inherited.sockets))?;
     let (workers, policy) = (config.server.workers.get(), config.head_policy);
@@ -203,6 +209,7 @@ pub fn start(config: Config, path: Option<PathBuf>, inherited: Option<Inherited>
         life,
         threads,
         admin,
+        tickets,
         presence,
         admin_socket,
         configured: (proxy_listen, admin_listen),
@@ -305,6 +312,7 @@ impl Running {
             workers: &self.workers,
             proxy: (proxy, self.proxy_address),
             admin: (admin, self.admin_address, self.admin_socket.as_fd()),
+            tickets: &self.tickets,
             presence: &self.presence,
         }
     }

@@ -103,7 +103,7 @@ fn configured(version: &'static SupportedProtocolVersion) -> (ClientConnection, 
     roots.add(made.cert.der().clone()).expect("it is its own root");
     let chain = vec![made.cert.der().clone()];
     let certificates = CertificateTable::single(chain, key, &provider).expect("they go together");
-    let config = acceptor.server_config(&[&TLS13, &TLS12], Arc::new(certificates));
+    let config = acceptor.server_config(&[&TLS13, &TLS12], Arc::new(certificates), None);
     let client = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[version])
         .expect("a version it has")

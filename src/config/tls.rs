@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use headpin_labels::labels;
-use headpin_settings::kind::{LONGEST, SHORTEST, choice, duration, file, inline_table, list};
+use headpin_settings::kind::{LONGEST, SHORTEST, choice, duration, file, inline_table, list, optional};
 use headpin_settings::settings;
 
 const CERTIFICATE: &str = r#"{ cert = "../certs/localhost.pem", key = "../certs/localhost-key.pem" }"#;
@@ -29,6 +29,11 @@ settings! {
             required(CERTIFICATES), at_reload;
         /// The oldest TLS version that is spoken, "1.2" or "1.3". Clients with only older ones fail their handshake.
         min_version: TlsVersion = choice(), default(TlsVersion::V1_2), at_reload;
+        /// File with the keys of session tickets, for several proxies whose clients come back to any of them: a line for each key,
+        /// the seconds since 1970 from which it seals and 64 hexadecimal digits. It is read again when it changes. A key opens
+        /// for 12 hours after the next one began to seal. Left out: keys are made here, replaced every 6 hours, and go to a
+        /// successor.
+        ticket_keys: Option<PathBuf> = optional(file(None)), left_out(r#""ticket-keys.txt""#), at_reload;
         /// From the accepted connection to the end of its handshake; then it is cut. The default is several round trips on a
         /// bad line, and short for whoever opens connections to hold them.
         handshake_timeout: Duration = duration(SHORTEST..=LONGEST), default(Duration::from_secs(10)), at_reload;

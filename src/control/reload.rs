@@ -83,6 +83,7 @@ impl Reloader {
             .iter()
             .cloned()
             .chain(named)
+            .chain(settings.config.tls.ticket_keys.clone())
             .chain(settings.config.all_upstreams().flat_map(|(_, upstream)| {
                 let UpstreamConfig {
                     ca,

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
+use headpin_tls::TicketKeys;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -62,6 +63,8 @@ pub struct Estate<'a> {
     pub proxy: (SocketAddr, SocketAddr),
     /// Where the admin endpoints are, likewise, and their socket.
     pub admin: (SocketAddr, SocketAddr, BorrowedFd<'a>),
+    /// What tickets are sealed with.
+    pub tickets: &'a TicketKeys,
     /// Whether they are here.
     pub presence: &'a watch::Sender<Presence>,
 }
@@ -197,6 +200,8 @@ async fn prepare(channel: &mut Channel, format: u16, estate: &Estate<'_>) -> Res
     let (configured, bound, socket) = estate.admin;
     let message = ToSuccessor::Admin(Listening { configured, bound });
     within(ANSWER, channel.send(&message, &[socket])).await?;
+    let message = ToSuccessor::TicketKeys(estate.tickets.state());
+    within(ANSWER, channel.send(&message, &[])).await?;
     let sockets = estate.workers.ask(|reply| Command::CountSockets { reply }).await?;
     let sockets = sockets.into_iter().sum::<usize>() as u64;
     within(ANSWER, channel.send(&ToSuccessor::Listening { sockets }, &[])).await?;

@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use headpin_tls::TicketKeysState;
 use serde::{Deserialize, Serialize};
 
 use crate::handed::State;
@@ -128,6 +129,8 @@ pub(super) enum ToSuccessor {
     Proxy(Listening),
     /// The socket of the admin endpoints.
     Admin(Listening),
+    /// What tickets are sealed with, if the config does not say that.
+    TicketKeys(TicketKeysState),
     /// That were all sockets that are listened on.
     Listening {
         /// Sockets of connections and tunnels, about.

@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdStream;
 use std::time::Duration;
 
+use headpin_tls::TicketKeysState;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
@@ -44,6 +45,8 @@ pub enum TakeError {
 pub struct Inherited {
     proxy: Option<(Listening, Vec<TcpListener>)>,
     admin: Option<(Listening, Vec<TcpListener>)>,
+    /// What tickets are sealed with.
+    pub tickets: Option<TicketKeysState>,
     /// Of connections and tunnels that will come, about.
     pub sockets: u64,
 }
@@ -131,6 +134,10 @@ impl Predecessor {
             let (place, listening) = match message {
                 ToSuccessor::Proxy(listening) => (&mut inherited.proxy, listening),
                 ToSuccessor::Admin(listening) => (&mut inherited.admin, listening),
+                ToSuccessor::TicketKeys(keys) => {
+                    inherited.tickets = Some(keys);
+                    continue;
+                }
                 ToSuccessor::Listening { sockets } => {
                     inherited.sockets = sockets;
                     return Ok(inherited);

@@ -9,7 +9,7 @@ use rustls::ServerConfig;
 use rustls::version::{TLS12, TLS13};
 use tokio::sync::Semaphore;
 
-use crate::certificates::{CertificateError, CertificateTable};
+use crate::certificates::{CertificateError, CertificateTable, TicketKeysError, ticket_keys};
 use crate::config::{Config, ConfigError, Sources, TlsVersion};
 use crate::observe::metrics::Metrics;
 use crate::route::Routes;
@@ -22,6 +22,9 @@ pub enum LoadError {
     /// A certificate cannot be served.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
+    /// Ticket keys cannot be used.
+    #[error(transparent)]
+    TicketKeys(#[from] TicketKeysError),
     /// https servers cannot be checked.
     #[error(transparent)]
     Roots(#[from] RootsError),
@@ -73,6 +76,7 @@ impl Settings {
             TlsVersion::V1_2 => &[&TLS13, &TLS12][..],
             TlsVersion::V1_3 => &[&TLS13][..],
         };
+        let tickets = config.tls.ticket_keys.as_deref().map(ticket_keys).transpose()?;
         let context = LoadContext {
             heads: HeadForm::new(&config.http),
             keepalive: config.server.keepalive,
@@ -83,7 +87,7 @@ impl Settings {
         let routes = Routes::load(&config, &context, previous.map(|previous| &previous.routes))?;
         Ok(Self {
             first_expiry: certificates.first_expiry(),
-            tls: acceptor.server_config(versions, Arc::new(certificates)),
+            tls: acceptor.server_config(versions, Arc::new(certificates), tickets.map(Arc::new)),
             routes,
             config,
             generation,
@@ -100,6 +104,9 @@ fn look_into_files(config: &Config, sources: &Sources<'_>) {
             refuse(sources, &keys, &error);
         }
     }
+    if let Some(Err(error)) = config.tls.ticket_keys.as_deref().map(ticket_keys) {
+        refuse(sources, &["tls.ticket_keys".to_owned()], &error);
+    }
     for (name, upstream) in config.all_upstreams() {
         let path = match config.upstreams.contains_key(name) {
             true => format!("upstreams.{name}"),
@@ -113,7 +120,7 @@ fn look_into_files(config: &Config, sources: &Sources<'_>) {
 
 fn refuse(sources: &Sources<'_>, keys: &[String], error: &dyn std::error::Error) {
     let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-    let problem = format!("accepted are PEM files that can be used; {}", causes(error));
+    let problem = format!("accepted are files that can be used; {}", causes(error));
     sources.refuse_together(&keys, problem);
 }
 

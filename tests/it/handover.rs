@@ -3,4 +3,5 @@
 mod bad_cases;
 mod connections;
 mod secrets;
+mod tickets;
 mod tunnels;

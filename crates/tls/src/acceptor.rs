@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::server::{NoServerSessionStorage, ProducesTickets, ResolvesServerCert};
+use rustls::server::{NoServerSessionStorage, ResolvesServerCert};
 use rustls::{ServerConfig, SupportedProtocolVersion};
 
 use super::tap::secret_tap;
+use super::tickets::TicketKeys;
 
 /// Protocols offered by ALPN; a client that insists on HTTP/1.0 names it.
 const ALPN: [&[u8]; 2] = [b"http/1.1", b"http/1.0"];
@@ -21,7 +22,7 @@ const TICKETS: usize = 1;
 pub struct TlsAcceptor {
     provider: Arc<CryptoProvider>,
     /// Rotates its keys by itself; resumption needs no memory here.
-    tickets: Arc<dyn ProducesTickets>,
+    tickets: Arc<TicketKeys>,
 }
 
 impl TlsAcceptor {
@@ -32,7 +33,7 @@ impl TlsAcceptor {
     pub fn new() -> Result<Self, rustls::Error> {
         Ok(Self {
             provider: Arc::new(aws_lc_rs::default_provider()),
-            tickets: aws_lc_rs::Ticketer::new()?,
+            tickets: Arc::new(TicketKeys::random()?),
         })
     }
 
@@ -42,7 +43,14 @@ impl TlsAcceptor {
         &self.provider
     }
 
-    /// A server config for clients that speak one of `versions`, with the certificates that `resolver` chooses.
+    /// The ticket keys of its own.
+    #[must_use]
+    pub fn tickets(&self) -> &Arc<TicketKeys> {
+        &self.tickets
+    }
+
+    /// A server config for clients that speak one of `versions`, with the certificates that `resolver` chooses, and `tickets` if it
+    /// is not to use its own.
     ///
     /// # Panics
     /// Never: aws-lc-rs has cipher suites for all versions that rustls has.
@@ -51,6 +59,7 @@ impl TlsAcceptor {
         &self,
         versions: &[&'static SupportedProtocolVersion],
         resolver: Arc<dyn ResolvesServerCert>,
+        tickets: Option<Arc<TicketKeys>>,
     ) -> Arc<ServerConfig> {
         let mut server = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_protocol_versions(versions)
@@ -61,7 +70,7 @@ impl TlsAcceptor {
         // For the record layer; they do not leave the process.
         server.enable_secret_extraction = true;
         server.key_log = secret_tap();
-        server.ticketer = Arc::clone(&self.tickets);
+        server.ticketer = tickets.unwrap_or_else(|| Arc::clone(&self.tickets));
         server.send_tls13_tickets = TICKETS;
         server.session_storage = Arc::new(NoServerSessionStorage {});
         Arc::new(server)

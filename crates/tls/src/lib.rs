@@ -22,6 +22,7 @@ mod side;
 mod state;
 mod stream;
 mod tap;
+mod tickets;
 mod traffic;
 mod unbuffered;
 
@@ -36,6 +37,7 @@ pub use side::{Client, Server, Side, Tickets};
 pub use state::StreamState;
 pub use stream::{SlabStream, TlsBuffers};
 pub use tap::secret_tap;
+pub use tickets::{TICKET_KEY, TicketKeys, TicketKeysState};
 
 #[cfg(any(test, feature = "fuzzing"))]
 mod tests;

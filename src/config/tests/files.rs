@@ -176,6 +176,7 @@ fn every_key_changed() -> Config {
                 },
             ],
             min_version: TlsVersion::V1_3,
+            ticket_keys: Some("/t".into()),
             handshake_timeout: seconds(90),
         },
         http: HttpConfig {

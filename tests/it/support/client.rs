@@ -40,16 +40,17 @@ impl Client {
         versions: &[&'static rustls::SupportedProtocolVersion],
         change: impl FnOnce(&mut ClientConfig),
     ) -> Self {
-        let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_protocol_versions(versions)
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let mut config = client_config(roots, versions);
         change(&mut config);
+        Self::connect_by(address, Arc::new(config)).await
+    }
+
+    /// The same, with settings that connections share: only those resume one another's sessions.
+    pub async fn connect_by(address: SocketAddr, config: Arc<ClientConfig>) -> Self {
         let socket = TcpStream::connect(address).await.unwrap();
         socket.set_nodelay(true).unwrap();
         let name = ServerName::try_from("localhost").unwrap();
-        let connecting = TlsConnector::from(Arc::new(config)).connect(name, socket);
+        let connecting = TlsConnector::from(config).connect(name, socket);
         Self {
             stream: connecting.await.unwrap(),
             unread: Vec::new(),
@@ -161,6 +162,14 @@ impl Client {
         self.unread.extend(&bytes[..read]);
         read
     }
+}
+
+pub fn client_config(roots: RootCertStore, versions: &[&'static rustls::SupportedProtocolVersion]) -> ClientConfig {
+    ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(versions)
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth()
 }
 
 pub fn upgrade_request(path: &str) -> String {

@@ -114,7 +114,7 @@ impl Fixture {
 pub(super) fn server_config(versions: &[&'static SupportedProtocolVersion]) -> Arc<ServerConfig> {
     let acceptor = TlsAcceptor::new().unwrap();
     let (certificate, key) = &*IDENTITY;
-    acceptor.server_config(versions, resolver(certificate.clone(), key.clone_key()))
+    acceptor.server_config(versions, resolver(certificate.clone(), key.clone_key()), None)
 }
 
 /// Serves one certificate to everybody.

@@ -62,7 +62,7 @@ fn a_ticket_outlives_a_reload_of_the_certificates() {
         let suites = aws_lc_rs::ALL_CIPHER_SUITES.to_vec();
         let config = Arc::new(client_that_trusts(made.cert.der(), version, suites));
         for reload in 0..3 {
-            fixture.server = acceptor.server_config(&VERSIONS, reloaded());
+            fixture.server = acceptor.server_config(&VERSIONS, reloaded(), None);
             let pair = Pair::connect(&fixture, &config, Shape::WIDE);
             assert_eq!(pair.server.is_resumed(), reload > 0, "{version:?}");
         }
