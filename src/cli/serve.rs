@@ -293,8 +293,8 @@ async fn follow(predecessor: Option<Predecessor>, workers: &Workers, metrics: &M
     match predecessor {
         Some(mut predecessor) => {
             predecessor.follow(workers).await;
+            succession::show(metrics, &mut predecessor);
             let summary = predecessor.summary();
-            succession::show(metrics, summary);
             tracing::info!(
                 predecessor = predecessor.pid,
                 tunnels = summary.tunnels,

@@ -74,8 +74,8 @@ pub(super) async fn take_over(predecessor: &mut Predecessor, running: &Running) 
     let process = watch(predecessor.pid);
     let mut began = false;
     let taken = predecessor.take_over(&running.workers, &mut began).await;
+    show(&running.metrics, predecessor);
     let summary = predecessor.summary();
-    show(&running.metrics, summary);
     match taken {
         Ok(summary) => {
             tracing::info!(
@@ -107,8 +107,12 @@ pub(super) async fn take_over(predecessor: &mut Predecessor, running: &Running) 
     }
 }
 
-/// Shows in `metrics` what was taken over.
-pub(super) fn show(metrics: &Metrics, summary: &Summary) {
+/// Shows in `metrics` what was taken over from `predecessor`.
+pub(super) fn show(metrics: &Metrics, predecessor: &mut Predecessor) {
+    for pause in predecessor.take_pauses() {
+        metrics.handover_pause_seconds.observe(pause.as_secs_f64());
+    }
+    let summary = predecessor.summary();
     let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     metrics.handover_taken[HandedKind::Tunnel].set(count(summary.tunnels));
     metrics.handover_taken[HandedKind::Connection].set(count(summary.connections));

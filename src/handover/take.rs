@@ -83,6 +83,8 @@ pub struct Predecessor {
     /// Its version.
     pub version: String,
     summary: Summary,
+    /// Of what has come since somebody asked for it.
+    pauses: Vec<Duration>,
     next_worker: usize,
 }
 
@@ -112,6 +114,7 @@ impl Predecessor {
                     version: env!("CARGO_PKG_VERSION").to_owned(),
                     ..Summary::default()
                 },
+                pauses: Vec::new(),
                 next_worker: 0,
             }),
             Answer::Refused(why) => Err(TakeError::Refused(why)),
@@ -189,6 +192,11 @@ impl Predecessor {
     #[must_use]
     pub fn summary(&self) -> &Summary {
         &self.summary
+    }
+
+    /// How long nobody looked after each of what has come since this was last asked.
+    pub fn take_pauses(&mut self) -> Vec<Duration> {
+        std::mem::take(&mut self.pauses)
     }
 
     async fn until_done(&mut self, workers: &Workers) -> Result<(), TakeError> {
@@ -269,7 +277,9 @@ impl Predecessor {
             } else {
                 &mut summary.connections
             }) += 1;
-            summary.longest_pause = summary.longest_pause.max(now.saturating_sub(left));
+            let pause = now.saturating_sub(left);
+            summary.longest_pause = summary.longest_pause.max(pause);
+            self.pauses.push(pause);
         }
         Ok(())
     }

@@ -37,6 +37,9 @@ const TUNNEL_SECONDS: [f64; 9] = [1.0, 10.0, 60.0, 300.0, 900.0, 3600.0, 14400.0
 /// Upper bounds of the dump histogram, in seconds, up to the default of `admin.dump_timeout`.
 const DUMP_SECONDS: [f64; 8] = [0.01, 0.05, 0.25, 1.0, 5.0, 15.0, 30.0, 60.0];
 
+/// Upper bounds of the hand-over's pauses, in seconds, up to the time after which a successor is given up.
+const PAUSE_SECONDS: [f64; 10] = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 1.0, 5.0];
+
 /// The children of one family, one for each value of its label.
 pub struct Labelled<L, M> {
     children: Box<[M]>,
@@ -113,6 +116,7 @@ pub struct Metrics {
     pub handover_left: IntGauge,
     pub handover_seconds: Gauge,
     pub handover_longest_pause_seconds: Gauge,
+    pub handover_pause_seconds: Histogram,
     pub dumps_total: Labelled<DumpKind, IntCounter>,
     pub dumps_abandoned_total: Labelled<DumpKind, IntCounter>,
     pub dump_bytes_total: Labelled<DumpKind, IntCounter>,
@@ -243,6 +247,11 @@ impl Metrics {
             handover_longest_pause_seconds: r.float_gauge(
                 "handover_longest_pause_seconds",
                 "The longest time in which no process looked after one of the tunnels and connections that were taken over.",
+            )?,
+            handover_pause_seconds: r.histogram(
+                "handover_pause_seconds",
+                "How long no process looked after each of the tunnels and connections that were taken over.",
+                &PAUSE_SECONDS,
             )?,
             dumps_total: r.counters(
                 "dumps_total",

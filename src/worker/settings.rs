@@ -101,11 +101,11 @@ fn look_into_files(config: &Config, sources: &Sources<'_>) {
     for (index, files) in config.tls.certificates.iter().enumerate() {
         if let Err(error) = CertificateTable::load(std::slice::from_ref(files), &provider) {
             let keys = ["cert", "key"].map(|key| format!("tls.certificates[{index}].{key}"));
-            refuse(sources, &keys, &error);
+            refuse(sources, "PEM files", &keys, &error);
         }
     }
     if let Some(Err(error)) = config.tls.ticket_keys.as_deref().map(ticket_keys) {
-        refuse(sources, &["tls.ticket_keys".to_owned()], &error);
+        refuse(sources, "files of ticket keys", &["tls.ticket_keys".to_owned()], &error);
     }
     for (name, upstream) in config.all_upstreams() {
         let path = match config.upstreams.contains_key(name) {
@@ -113,14 +113,19 @@ fn look_into_files(config: &Config, sources: &Sources<'_>) {
             false => "upstream".to_owned(),
         };
         for (key, error) in check_files(upstream, &provider) {
-            refuse(sources, &[format!("{path}.{key}"), format!("{path}.servers")], &error);
+            refuse(
+                sources,
+                "PEM files",
+                &[format!("{path}.{key}"), format!("{path}.servers")],
+                &error,
+            );
         }
     }
 }
 
-fn refuse(sources: &Sources<'_>, keys: &[String], error: &dyn std::error::Error) {
+fn refuse(sources: &Sources<'_>, what: &str, keys: &[String], error: &dyn std::error::Error) {
     let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-    let problem = format!("accepted are files that can be used; {}", causes(error));
+    let problem = format!("accepted are {what} that can be used; {}", causes(error));
     sources.refuse_together(&keys, problem);
 }
 

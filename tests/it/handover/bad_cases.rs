@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use headpin::handed::State;
 use headpin::handover::{Answer, Channel, Hello, VARIABLE, Wants};
+use headpin_tls::TicketKeysState;
 use serde::{Deserialize, Serialize};
 use tokio::net::UnixStream;
 
@@ -33,6 +34,7 @@ struct Listening {
 enum Hears {
     Proxy(Listening),
     Admin(Listening),
+    TicketKeys(TicketKeysState),
     Listening { sockets: u64 },
     Go { after: u64, tunnels: u64 },
     Items(Vec<(Duration, State)>),
