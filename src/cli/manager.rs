@@ -40,11 +40,12 @@ pub(super) fn stopping() {
     tell(&[NotifyState::Stopping, NotifyState::Status("draining")]);
 }
 
-/// Process `pid` is the service from now on; it may speak for it.
+/// Process `pid` is the service from now on, which serves; it may speak for it.
 pub(super) fn succeeded_by(pid: u32) {
     tell(&[
         NotifyState::MainPid(pid),
-        NotifyState::Status("handed over, ending what is in a request"),
+        NotifyState::Ready,
+        NotifyState::Status("handed over; the process before ends what is in a request"),
     ]);
 }
 

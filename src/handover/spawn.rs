@@ -61,6 +61,8 @@ impl Successor {
         let started = Command::new(&self.program)
             .args(&self.arguments)
             .env(VARIABLE, door.to_string())
+            // It names this process, and the watchdog is the successor's then (sd_watchdog_enabled(3)).
+            .env_remove("WATCHDOG_PID")
             .spawn();
         let child = started.map_err(|source| SpawnError::Program {
             program: self.program.clone(),
