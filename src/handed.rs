@@ -205,3 +205,44 @@ pub fn now() -> Duration {
     let nanoseconds = u32::try_from(now.tv_nsec).unwrap_or(0);
     Duration::new(seconds, nanoseconds)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A tunnel as version 1 of the format has it, in hexadecimal: written down once. Who has to change it makes a new version.
+    const VERSION_1: &str = include_str!("handed/version_1.hex");
+
+    fn bytes(hex: &str) -> Vec<u8> {
+        let digits: Vec<u8> = hex.bytes().filter(u8::is_ascii_hexdigit).collect();
+        let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+        digits.chunks(2).map(byte).collect()
+    }
+
+    #[test]
+    fn what_version_1_has_written_is_read_and_written_again() {
+        let written = bytes(VERSION_1);
+        let state: State = postcard::from_bytes(&written).unwrap();
+        let State::Tunnel(tunnel) = &state else {
+            panic!("{state:?}")
+        };
+        assert_eq!(
+            (tunnel.identity.id, &tunnel.path[..], &tunnel.route[..]),
+            (7, "/chat", "default")
+        );
+        assert_eq!(tunnel.identity.tls, Some((0x0304, 0x1301)));
+        assert_eq!(tunnel.server.0, "https://app.internal");
+        assert_eq!(tunnel.relays[0].close, CloseState::Wanted(1001));
+        assert_eq!(tunnel.relays[1].waiting, [b"waits".to_vec(), b"too".to_vec()]);
+        assert_eq!(tunnel.relays[1].follower.header, [0x82, 126]);
+        assert_eq!(tunnel.order.as_ref().map(|order| &order.reason[..]), Some("route_gone"));
+        assert_eq!(tunnel.heads, [Some(b"head".to_vec()), None]);
+        assert!(matches!(tunnel.upstream, UpstreamState::Tls(_)));
+        assert_eq!(state.bulk(), 5 + 3 + 4 + 2 * 3);
+        assert_eq!(
+            postcard::to_allocvec(&state).unwrap(),
+            written,
+            "fields stay as they are"
+        );
+    }
+}

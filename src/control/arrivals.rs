@@ -16,7 +16,9 @@ use crate::observe::labels::HeadPolicy;
 use crate::observe::metrics::GaugeGuard;
 use crate::tunnel::Tunnel;
 use crate::upstream::UpstreamSlices;
-use crate::worker::{Admission, Admitted, Heads, Identity, ListedConnection, TunnelTarget, WorkerContext};
+use crate::worker::{
+    Admission, Admitted, Heads, Identity, ListedConnection, TunnelRecord, TunnelTarget, WorkerContext,
+};
 
 type Client = Admitted<SlabStream<TcpStream>>;
 
@@ -29,7 +31,7 @@ pub(super) struct Arrivals {
 /// Ready to go on.
 #[derive(Debug)]
 enum Arrived {
-    Tunnel(Box<Tunnel<Client>>),
+    Tunnel(Box<Tunnel<Client>>, Rc<TunnelRecord>),
     Connection(Box<(Client, ConnectionState, ListedConnection)>),
 }
 
@@ -45,7 +47,11 @@ impl Arrivals {
     pub(super) fn begin(&mut self, worker: &Rc<WorkerContext>) {
         for arrived in mem::take(&mut self.waiting) {
             match arrived {
-                Arrived::Tunnel(tunnel) => drop(worker.tracker.spawn_local(*tunnel)),
+                Arrived::Tunnel(tunnel, record) => {
+                    // From its box into its task.
+                    let (_, taken) = ledger::measure(|| drop(worker.tracker.spawn_local(*tunnel)));
+                    record.claim(taken);
+                }
                 Arrived::Connection(connection) => {
                     let (stream, state, listed) = *connection;
                     resume_connection(worker, stream, &state, listed);
@@ -58,7 +64,7 @@ impl Arrivals {
     pub(super) fn forget(&mut self) {
         for arrived in mem::take(&mut self.waiting) {
             match arrived {
-                Arrived::Tunnel(tunnel) => tunnel.forget(),
+                Arrived::Tunnel(tunnel, _) => tunnel.forget(),
                 Arrived::Connection(connection) => drop(connection),
             }
         }
@@ -71,18 +77,25 @@ fn arrive(worker: &Rc<WorkerContext>, handed: Handed, stay: bool) -> io::Result<
     let mut socket = || sockets.next().ok_or_else(|| io::Error::other("a socket is missing"));
     match state {
         State::Connection(state) => {
-            let (client, listed) = client(worker, socket()?, &state.stream, Identity::resume(&state.identity))?;
+            let identity = Identity::resume(&state.identity);
+            let (client, taken) = ledger::measure(|| client(worker, socket()?, &state.stream, identity));
+            let (client, listed) = client?;
+            // Of what it took, the session is claimed as TLS, and the record claims itself.
+            listed.claim(taken);
             Ok(Arrived::Connection(Box::new((client, *state, listed))))
         }
         State::Tunnel(state) => {
             let (downstream, upstream) = (socket()?, socket()?);
-            let (tunnel, taken) = ledger::measure(|| tunnel(worker, &state, downstream, upstream));
+            let (tunnel, taken) = ledger::measure(|| {
+                let (tunnel, record) = tunnel(worker, &state, downstream, upstream)?;
+                io::Result::Ok((Box::new(tunnel), record))
+            });
             let (tunnel, listed) = tunnel?;
             if stay {
                 listed.mailbox.stay();
             }
             listed.claim(taken - SlabStream::<TcpStream>::INLINE_BYTES);
-            Ok(Arrived::Tunnel(Box::new(tunnel)))
+            Ok(Arrived::Tunnel(tunnel, listed))
         }
     }
 }
@@ -108,7 +121,7 @@ fn tunnel(
     state: &TunnelState,
     downstream: OwnedFd,
     upstream: OwnedFd,
-) -> io::Result<(Tunnel<Client>, Rc<crate::worker::TunnelRecord>)> {
+) -> io::Result<(Tunnel<Client>, Rc<TunnelRecord>)> {
     let (client, listed) = client(worker, downstream, &state.downstream, Identity::resume(&state.identity))?;
     let open = GaugeGuard::new(&worker.shared.metrics.upstream_connections_open);
     let upstream = UpstreamSlices::resume(upstream, &state.upstream, &worker.slabs, &worker.tls_buffers, open)?;
@@ -133,4 +146,106 @@ fn tunnel(
 fn hold(worker: &WorkerContext, head: Option<&[u8]>, class: SlabClass) -> Option<HeldHead> {
     let (_, held) = Head::carve_anew(head?.into(), &worker.slabs, class).into_parts();
     held
+}
+
+/// What comes of `state`, which another process has sent. Its sockets are those of this test.
+#[cfg(any(test, feature = "fuzzing"))]
+async fn arrives(state: State) {
+    use crate::worker::Shared;
+
+    let shared = Arc::new(Shared::for_test(4, 4));
+    let worker = WorkerContext::new(0, 1, HeadPolicy::Pin, shared);
+    let mut sockets = Vec::new();
+    let mut peers = Vec::new();
+    for _ in 0..state.sockets() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let near = std::net::TcpStream::connect(listener.local_addr().expect("it is bound")).expect("it listens");
+        near.set_nonblocking(true).expect("a socket");
+        peers.push(listener.accept().expect("a connection").0);
+        sockets.push(near.into());
+    }
+    let left = crate::handed::now();
+    let mut arrivals = Arrivals::default();
+    let handed = Handed { state, sockets, left };
+    if arrivals.take(&worker, handed, false).is_ok() {
+        arrivals.begin(&worker);
+        // Its first polls: what waits is written, and the peers say nothing.
+        for _ in 0..3 {
+            tokio::task::yield_now().await;
+        }
+        drop(peers);
+        worker.registry.for_each_tunnel(|tunnel| {
+            let end = crate::worker::Order::End(crate::observe::labels::CloseReason::Abandoned);
+            tunnel.mailbox.give(end);
+        });
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Plays `bytes` as what another process sends. Whatever that is, nothing panics.
+///
+/// # Panics
+/// If something does.
+#[cfg(feature = "fuzzing")]
+pub fn fuzz_arrival(bytes: &[u8]) {
+    let Ok(state) = postcard::from_bytes::<State>(bytes) else {
+        return;
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build_local(tokio::runtime::LocalOptions::default());
+    runtime.expect("a runtime").block_on(arrives(state));
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn sent() -> Vec<u8> {
+        let digits: Vec<u8> = include_str!("../handed/version_1.hex")
+            .bytes()
+            .filter(u8::is_ascii_hexdigit)
+            .collect();
+        let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+        digits.chunks(2).map(byte).collect()
+    }
+
+    fn arrives_or_not(bytes: &[u8]) -> bool {
+        let Ok(state) = postcard::from_bytes::<State>(bytes) else {
+            return false;
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build_local(tokio::runtime::LocalOptions::default());
+        runtime.unwrap().block_on(arrives(state));
+        true
+    }
+
+    #[test]
+    fn what_version_1_has_written_arrives() {
+        assert!(arrives_or_not(&sent()));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// It is of the same user, but a fault in it must not take all others along.
+        #[test]
+        fn what_is_garbled_panics_nowhere(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+            cut in prop::option::weighted(0.1, any::<prop::sample::Index>()),
+        ) {
+            let mut bytes = sent();
+            for (at, byte) in changes {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            if let Some(cut) = cut {
+                bytes.truncate(cut.index(bytes.len()));
+            }
+            arrives_or_not(&bytes);
+        }
+    }
 }

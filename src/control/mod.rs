@@ -11,6 +11,8 @@ mod sweep;
 mod thread;
 mod workers;
 
+#[cfg(feature = "fuzzing")]
+pub use arrivals::fuzz_arrival;
 pub use life::{Life, LifePhase};
 pub use monitor::UpstreamMonitor;
 pub use policy::PolicySwitch;

@@ -142,7 +142,7 @@ pub struct Shared {
     pub requests: Arc<Semaphore>,
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 impl Shared {
     /// On the embedded default, with so many permits.
     pub(crate) fn for_test(connections: usize, requests: usize) -> Self {

@@ -2,6 +2,8 @@
 
 mod bad_cases;
 mod connections;
+#[cfg(feature = "peers")]
+mod page;
 mod secrets;
 mod tickets;
 mod tunnels;

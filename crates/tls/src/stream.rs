@@ -368,6 +368,18 @@ impl<IO: Readable + AsyncWrite + Unpin, S: Side> SlabStream<IO, S> {
         Ok(())
     }
 
+    /// Apart from what happens for each message: the first of the plaintext that was there before anybody read.
+    #[cold]
+    #[inline(never)]
+    fn read_early(&mut self, early: &[u8], most: usize) -> Option<SlabSlice> {
+        let (first, rest) = early.split_at(early.len().min(most));
+        self.early = (!rest.is_empty()).then(|| rest.into());
+        let mut pool = self.session.buffers.slabs.for_read(S::CLASS);
+        let mut carving = pool.carve(first.len());
+        carving.extend(first);
+        carving.finish()
+    }
+
     fn poll_send_blocked(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.blocked.poll_send(cx, &mut self.io)
     }
@@ -444,12 +456,7 @@ impl<IO: Readable + AsyncWrite + Unpin, S: Side> SliceRead for SlabStream<IO, S>
     /// stays.
     fn poll_read_slice(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<io::Result<Option<SlabSlice>>> {
         if let Some(early) = self.early.take() {
-            let (first, rest) = early.split_at(early.len().min(most));
-            self.early = (!rest.is_empty()).then(|| rest.into());
-            let mut pool = self.session.buffers.slabs.for_read(S::CLASS);
-            let mut carving = pool.carve(first.len());
-            carving.extend(first);
-            return Poll::Ready(Ok(carving.finish()));
+            return Poll::Ready(Ok(self.read_early(&early, most)));
         }
         while !self.session.is_peer_closed() {
             if let Some(failure) = self.session.failure() {

@@ -16,7 +16,8 @@ use super::picture::{Changes, Picture};
 use crate::admin::{AdminState, memory};
 use crate::control::LifePhase;
 use crate::observe::census::ConnectionRow;
-use crate::observe::labels::HeadPolicy;
+use crate::observe::labels::{HandedKind, HeadPolicy};
+use crate::observe::metrics::Metrics;
 
 /// How long a client of `EventSource` waits before it connects again, in milliseconds.
 const RETRY_MS: u32 = 1000;
@@ -28,6 +29,8 @@ pub(super) struct Figures {
     version: &'static str,
     phase: &'static str,
     head_policy: HeadPolicy,
+    /// What this process has taken over from another, if it has.
+    taken_over: Option<TakenOver>,
     /// As `/api/memory`.
     memory: Value,
     pinned_slabs: usize,
@@ -37,6 +40,27 @@ pub(super) struct Figures {
     /// Heads that are held, pinning or not.
     heads: usize,
     spares: usize,
+}
+
+/// What a process has taken over from its predecessor.
+#[derive(Debug, Serialize)]
+struct TakenOver {
+    tunnels: i64,
+    connections: i64,
+    seconds: f64,
+    longest_pause_seconds: f64,
+}
+
+impl TakenOver {
+    fn of(metrics: &Metrics) -> Option<Self> {
+        let seconds = metrics.handover_seconds.get();
+        (seconds > 0.0).then(|| Self {
+            tunnels: metrics.handover_taken[HandedKind::Tunnel].get(),
+            connections: metrics.handover_taken[HandedKind::Connection].get(),
+            seconds,
+            longest_pause_seconds: metrics.handover_longest_pause_seconds.get(),
+        })
+    }
 }
 
 impl Figures {
@@ -53,6 +77,7 @@ impl Figures {
                 LifePhase::Ending | LifePhase::Ended => "ending",
             },
             head_policy: state.policy.get().await,
+            taken_over: TakenOver::of(&state.metrics),
             memory: memory::report(state, None),
             pinned_slabs: pinned().count(),
             pinned_bytes: pinned().map(|slab| slab.capacity_bytes).sum(),

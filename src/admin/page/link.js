@@ -12,6 +12,7 @@ export async function follow(url, { onFrame, onLost }) {
   for (let failures = 0; ; failures += 1) {
     const silence = new AbortController();
     let alarm;
+    let frames = 0;
     const rearm = () => {
       clearTimeout(alarm);
       alarm = setTimeout(() => silence.abort(new Error("it has gone silent")), SILENCE_MS);
@@ -23,8 +24,11 @@ export async function follow(url, { onFrame, onLost }) {
       for await (const data of events(response.body)) {
         rearm();
         failures = 0;
+        frames += 1;
         onFrame(JSON.parse(data));
       }
+      // Its successor may be there already.
+      if (frames > 0) continue;
       onLost("it has ended the stream");
     } catch (error) {
       onLost(error instanceof TypeError ? "it cannot be reached" : error.message);

@@ -4,7 +4,7 @@ import * as chart from "./chart.js";
 import * as detail from "./detail.js";
 import { byId, say } from "./dom.js";
 import * as figures from "./figures.js";
-import { clock, duration } from "./format.js";
+import { clock, duration, latency, several } from "./format.js";
 import { follow } from "./link.js";
 import * as map from "./map.js";
 import { Model } from "./model.js";
@@ -40,8 +40,16 @@ function onFrame(frame) {
   byId("lost").hidden = true;
   say(byId("lost-what"), "");
   say(byId("link"), PHASES[model.figures.phase]);
+  tellTakenOver(model.figures.taken_over);
   policy.show(model.figures.head_policy);
   drawSoon();
+}
+
+/** What a process has from the one before it; the same figures as its series. */
+function tellTakenOver(taken) {
+  const what = taken && `${several(taken.tunnels, "tunnel")} and ${several(taken.connections, "idle connection")}`;
+  const pause = taken && `longest pause ${latency(taken.longest_pause_seconds)}`;
+  say(byId("taken-over"), taken ? `Took over ${what} from the process before, in ${latency(taken.seconds)}; ${pause}` : "");
 }
 
 function onLost(why) {

@@ -35,6 +35,11 @@ async fn tunnels_go_on_again_and_again() {
             client.echo(&[generation; 300]).await;
         }
         assert_eq!(family.series("headpin_tunnels_open").await, 100.0);
+        // What they take is theirs in the new process as well.
+        for (part, bounds) in [("tunnels", 1_000.0..1_800.0), ("tls", 250.0..400.0)] {
+            let each = family.series(&format!("headpin_memory_bytes{{part=\"{part}\"}}")).await / 100.0;
+            assert!(bounds.contains(&each), "{part}: {each} bytes each");
+        }
         assert_eq!(family.series("headpin_handover_taken{kind=\"tunnel\"}").await, 100.0);
         assert_eq!(family.series("headpin_handover_left").await, 0.0);
         assert!(family.series("headpin_handover_longest_pause_seconds").await > 0.0);
