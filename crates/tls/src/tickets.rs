@@ -183,7 +183,7 @@ impl TicketKeys {
         let now = (self.now)();
         let seals = |keys: &[Arc<TicketKey>]| {
             let begun = keys.iter().rfind(|key| key.from <= now);
-            begun.or(keys.first()).cloned()
+            begun.or_else(|| keys.first()).cloned()
         };
         let current = seals(&self.keys.read().unwrap_or_else(PoisonError::into_inner));
         match &current {

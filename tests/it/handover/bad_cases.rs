@@ -381,19 +381,52 @@ async fn a_successor_that_may_open_too_few_files_is_refused_before_anything_goes
     serving.nothing_has_changed().await;
 }
 
+/// Its new config has the socket at a place where none can be made.
+async fn no_socket_at(serving: &mut Serving, place: &std::path::Path, why: &str) {
+    let path = serving.family.config();
+    let text = std::fs::read_to_string(&path).unwrap();
+    let changed = text.replace(&format!("{:?}", serving.family.socket()), &format!("{place:?}"));
+    std::fs::write(&path, changed).unwrap();
+    let (went_well, said) = serving.family.try_upgrade().await;
+    assert!(!went_well && said.contains("nothing has changed"), "{said}");
+    assert!(
+        said.contains(&format!("{} cannot be used", place.display())) && said.contains(why),
+        "{said}"
+    );
+    serving.nothing_has_changed().await;
+    std::fs::write(&path, text).unwrap();
+    serving.can_still_hand_over().await;
+}
+
 #[tokio::test]
 async fn a_successor_that_cannot_have_a_socket_of_its_own_is_refused() {
     let mut serving = serving(2).await;
-    // As if the disk of the new place were full.
-    let path = serving.family.config();
-    let text = std::fs::read_to_string(&path).unwrap();
-    let nowhere = serving.family.folder.path().join("no/folder/handover.sock");
-    let text = text.replace(&format!("{:?}", serving.family.socket()), &format!("{nowhere:?}"));
-    std::fs::write(&path, text).unwrap();
-    let (went_well, said) = serving.family.try_upgrade().await;
-    assert!(!went_well && said.contains("nothing has changed"), "{said}");
-    assert!(said.contains("no/folder/handover.sock cannot be used"), "{said}");
-    serving.nothing_has_changed().await;
+    let place = serving.family.folder.path().join("no/folder/handover.sock");
+    no_socket_at(&mut serving, &place, "No such file or directory").await;
+}
+
+#[cfg(feature = "peers")]
+#[tokio::test]
+async fn a_successor_on_a_full_disk_is_refused() {
+    let mut serving = serving(2).await;
+    let disk = serving.family.folder.path().join("disk");
+    std::fs::create_dir(&disk).unwrap();
+    let mount = |arguments: &[&std::ffi::OsStr]| {
+        let done = std::process::Command::new(arguments[0]).args(&arguments[1..]).status();
+        assert!(done.unwrap().success(), "{arguments:?}");
+    };
+    // Its root, and room for one more file.
+    mount(
+        &["mount", "-t", "tmpfs", "-o", "nr_inodes=2", "none"]
+            .map(std::ffi::OsStr::new)
+            .iter()
+            .copied()
+            .chain([disk.as_os_str()])
+            .collect::<Vec<_>>(),
+    );
+    std::fs::write(disk.join("full"), "").unwrap();
+    no_socket_at(&mut serving, &disk.join("handover.sock"), "No space left on device").await;
+    mount(&["umount".as_ref(), "-l".as_ref(), disk.as_os_str()]);
 }
 
 /// Told to end while it hands over: what has gone lives on, and nothing is cut.

@@ -70,6 +70,8 @@ impl Browser {
             "--no-sandbox",
             "--disable-dev-shm-usage",
             "--disable-gpu",
+            // It must take the certificate that a test has made. The admin endpoints have none.
+            "--ignore-certificate-errors",
             "--window-size=1440,1000",
             format!("--user-data-dir={}", browser._profile.path().display()),
         ]);
