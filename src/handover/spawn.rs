@@ -2,10 +2,11 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::process::ExitStatus;
-use std::{env, io};
+use std::process::{Command, ExitStatus};
+use std::{env, io, thread};
 
-use tokio::process::{Child, Command};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::sync::oneshot::{self, error::TryRecvError};
 
 use super::door::Address;
 
@@ -64,11 +65,23 @@ impl Successor {
             // It names this process, and the watchdog is the successor's then (sd_watchdog_enabled(3)).
             .env_remove("WATCHDOG_PID")
             .spawn();
-        let child = started.map_err(|source| SpawnError::Program {
+        let failed = |source| SpawnError::Program {
             program: self.program.clone(),
             source,
-        })?;
-        Ok(Started { child: Some(child) })
+        };
+        let mut child = started.map_err(failed)?;
+        let pid = Pid::from_child(&child);
+        let (sender, ended) = oneshot::channel();
+        // A thread of its own, and not tokio's `process`: that looks for children whenever a worker goes to sleep.
+        let waiting = thread::Builder::new().name("successor".into()).spawn(move || {
+            // Nobody may want to know.
+            let _ = sender.send(child.wait());
+        });
+        waiting.map_err(failed)?;
+        Ok(Started {
+            pid,
+            ended: Some(ended),
+        })
     }
 }
 
@@ -76,7 +89,9 @@ impl Successor {
 /// clients wait in their backlog.
 #[derive(Debug)]
 pub struct Started {
-    child: Option<Child>,
+    pid: Pid,
+    /// `None` once it goes its own way, or has ended.
+    ended: Option<oneshot::Receiver<io::Result<ExitStatus>>>,
 }
 
 impl Started {
@@ -85,23 +100,30 @@ impl Started {
     /// # Cancel safety
     /// Safe: it only waits.
     pub async fn ended(&mut self) -> SpawnError {
-        match &mut self.child {
-            Some(child) => child.wait().await.map_or_else(SpawnError::Wait, SpawnError::Ended),
-            None => std::future::pending().await,
+        let Some(ended) = &mut self.ended else {
+            return std::future::pending().await;
+        };
+        let how = ended.await;
+        self.ended = None;
+        match how {
+            Ok(status) => status.map_or_else(SpawnError::Wait, SpawnError::Ended),
+            Err(gone) => SpawnError::Wait(io::Error::other(gone)),
         }
     }
 
     /// It goes its own way from now on.
     pub fn release(mut self) {
-        self.child = None;
+        self.ended = None;
     }
 }
 
 impl Drop for Started {
     fn drop(&mut self) {
-        if let Some(child) = &mut self.child {
-            // It may have ended.
-            let _ = child.start_kill();
+        // While nobody has heard of its end, the number is its own.
+        if let Some(mut ended) = self.ended.take()
+            && matches!(ended.try_recv(), Err(TryRecvError::Empty))
+        {
+            let _ = kill_process(self.pid, Signal::KILL);
         }
     }
 }

@@ -221,7 +221,6 @@ impl<D: Downstream> Tunnel<D> {
     }
 
     /// Polls both directions; ready with what began the end, when there is nothing more to do.
-    #[inline(always)]
     fn poll_relays(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
         let Self {
             ends,
@@ -278,7 +277,6 @@ impl<D: Downstream> Tunnel<D> {
     }
 
     /// For the census, which does not reach into tasks.
-    #[inline(always)]
     fn tell_what_waits(&self) {
         let record = &self.record;
         let bytes = |held: usize| u32::try_from(held).unwrap_or(u32::MAX);
