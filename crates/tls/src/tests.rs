@@ -20,6 +20,8 @@ mod handover;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod key_schedule;
+#[cfg(test)]
 mod key_updates;
 #[cfg(test)]
 mod matrix;
