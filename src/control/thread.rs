@@ -139,8 +139,17 @@ async fn run(settings: WorkerSettings, mut commands: mpsc::UnboundedReceiver<Com
     }
 
     drain(&worker);
-    let grace = worker.shared.settings.load().config.server.drain_grace;
-    let deadline = tokio::time::sleep(grace);
+    // What is in a request after a hand-over takes the time that it takes: nobody waits for this process.
+    let grace = match worker.departures.is_leaving() {
+        true => None,
+        false => Some(worker.shared.settings.load().config.server.drain_grace),
+    };
+    let deadline = async {
+        match grace {
+            Some(grace) => tokio::time::sleep(grace).await,
+            None => std::future::pending().await,
+        }
+    };
     let ending = life.entered(LifePhase::Ending);
     let empty = worker.tracker.wait();
     tokio::pin!(deadline, ending, empty);

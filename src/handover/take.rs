@@ -8,6 +8,7 @@ use std::os::unix::net::UnixStream as StdStream;
 use std::time::Duration;
 
 use headpin_tls::TicketKeysState;
+use rustix::process::geteuid;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
@@ -26,6 +27,14 @@ pub enum TakeError {
     /// The predecessor says why.
     #[error("the running headpin does not hand over: {0}")]
     Refused(String),
+    /// It is of another user, who could have put anything there.
+    #[error("the headpin that runs there is of user {theirs}, and this one of user {ours}: start it as that user")]
+    Stranger {
+        /// Whose it is.
+        theirs: u32,
+        /// Whose this process is.
+        ours: u32,
+    },
     /// It does not answer.
     #[error("the running headpin did not answer within {0:?}")]
     Silent(Duration),
@@ -98,7 +107,12 @@ impl Predecessor {
     /// Dropped, the predecessor goes on as if nothing had been asked.
     pub async fn meet(stream: StdStream) -> Result<Self, TakeError> {
         stream.set_nonblocking(true)?;
-        let mut channel = Channel::new(UnixStream::from_std(stream)?);
+        let stream = UnixStream::from_std(stream)?;
+        let (theirs, ours) = (stream.peer_cred()?.uid(), geteuid().as_raw());
+        if theirs != ours {
+            return Err(TakeError::Stranger { theirs, ours });
+        }
+        let mut channel = Channel::new(stream);
         within(channel.send(&Hello::new(Wants::Everything), &[])).await?;
         match within(channel.receive()).await?.message {
             Answer::Welcome {

@@ -581,21 +581,20 @@ async fn nobody_of_another_user_is_let_in() {
     // A copy where another user can run it.
     let program = folder.join("headpin");
     std::fs::copy(crate::support::PROGRAM, &program).unwrap();
-    for arguments in [
-        vec!["upgrade", "--socket", socket.to_str().unwrap()],
-        vec!["serve", "--config", "headpin.toml"],
+    let asks = ["upgrade", "--socket", socket.to_str().unwrap()];
+    let comes = ["serve", "--config", "headpin.toml"];
+    for (arguments, why) in [
+        (asks, "is of user 0, and hands over to no process of user 65534"),
+        (comes, "is of user 0, and this one of user 65534"),
     ] {
         let mut command = std::process::Command::new(&program);
-        command.args(&arguments).current_dir(&folder).uid(65_534).gid(65_534);
+        command.args(arguments).current_dir(&folder).uid(65_534).gid(65_534);
         let output = tokio::task::spawn_blocking(move || command.output().unwrap())
             .await
             .unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(!output.status.success());
-        assert!(
-            said.contains("is of user 0, and hands over to no process of user 65534"),
-            "{said}"
-        );
+        assert!(said.contains(why), "{said}");
     }
     assert!(
         serving

@@ -89,7 +89,9 @@ async fn one_within_a_request_ends_it_and_follows() {
         }
     })
     .await;
-    let family = Family::start(&servers(&origin), "server.workers = 2").await;
+    // However long it takes: that is no drain.
+    let settings = "server.workers = 2\nserver.drain_grace = \"0s\"";
+    let family = Family::start(&servers(&origin), settings).await;
     let mut client = family.connect().await;
     client.send(GET).await;
     let head = client.response_head().await;
