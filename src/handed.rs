@@ -180,10 +180,8 @@ pub struct Handed {
 /// Why a tunnel or connection stays with this process until its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Stays {
-    /// rustls has the keys of TLS 1.2, and keeps them.
+    /// rustls has the keys of TLS 1.2, on either side, and keeps them. What has failed and is about to end says this as well.
     Tls12,
-    /// It is about to end.
-    Ending,
 }
 
 /// What a connection or tunnel says that was asked to leave.

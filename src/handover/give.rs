@@ -284,10 +284,7 @@ impl Giving {
     fn take_note(&mut self, departure: Departure) {
         match departure {
             Departure::Leaves(handed) => self.batch.push(handed),
-            Departure::Stays(why) => self.stays(match why {
-                Stays::Tls12 => "TLS 1.2, whose keys cannot be handed over",
-                Stays::Ending => "about to end",
-            }),
+            Departure::Stays(Stays::Tls12) => self.stays("TLS 1.2, whose keys cannot be handed over"),
             Departure::Ended => {}
         }
     }
