@@ -12,12 +12,12 @@ use tokio::net::TcpStream;
 
 use crate::handed::{ConnectionState, Handed, State, TunnelState};
 use crate::http::resume_connection;
-use crate::observe::labels::HeadPolicy;
+use crate::observe::labels::{CloseReason, HeadPolicy};
 use crate::observe::metrics::GaugeGuard;
 use crate::tunnel::Tunnel;
 use crate::upstream::UpstreamSlices;
 use crate::worker::{
-    Admission, Admitted, Heads, Identity, ListedConnection, TunnelRecord, TunnelTarget, WorkerContext,
+    Admission, Admitted, Going, Heads, Identity, ListedConnection, Order, TunnelRecord, TunnelTarget, WorkerContext,
 };
 
 type Client = Admitted<SlabStream<TcpStream>>;
@@ -51,6 +51,12 @@ impl Arrivals {
                     // From its box into its task.
                     let (_, taken) = ledger::measure(|| drop(worker.tracker.spawn_local(*tunnel)));
                     record.claim(taken);
+                    // From a process before the one before: it goes on to the next.
+                    match worker.departures.going() {
+                        Going::Stays => {}
+                        Going::Leaves => drop(record.mailbox.ask_to_leave()),
+                        Going::Ends => record.mailbox.give(Order::Close(CloseReason::Drain)),
+                    }
                 }
                 Arrived::Connection(connection) => {
                     let (stream, state, listed) = *connection;
@@ -175,8 +181,7 @@ async fn arrives(state: State) {
         }
         drop(peers);
         worker.registry.for_each_tunnel(|tunnel| {
-            let end = crate::worker::Order::End(crate::observe::labels::CloseReason::Abandoned);
-            tunnel.mailbox.give(end);
+            tunnel.mailbox.give(Order::End(CloseReason::Abandoned));
         });
         tokio::task::yield_now().await;
     }

@@ -146,6 +146,14 @@ impl Workers {
         self.0.len()
     }
 
+    /// The next one behind `worker`, in turn, that has not ended: in a drain those that have nothing left end first.
+    #[must_use]
+    pub fn next_alive(&self, worker: usize) -> Option<usize> {
+        let count = self.0.len();
+        let mut turn = (1..=count).map(|step| (worker + step) % count);
+        turn.find(|next| !self.0[*next].is_closed())
+    }
+
     /// Asks one worker.
     ///
     /// # Errors

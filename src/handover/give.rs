@@ -371,8 +371,10 @@ impl Giving {
         let mut handed = VecDeque::from(handed);
         while !handed.is_empty() {
             let some: Vec<_> = handed.drain(..handed.len().min(TOGETHER)).collect();
-            let worker = self.next_worker;
-            self.next_worker = (worker + 1) % self.workers.count();
+            let Some(worker) = self.workers.next_alive(self.next_worker) else {
+                return;
+            };
+            self.next_worker = worker;
             let arrive = |reply| Command::Arrive {
                 handed: some,
                 stay,

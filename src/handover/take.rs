@@ -94,7 +94,7 @@ pub struct Predecessor {
     summary: Summary,
     /// Of what has come since somebody asked for it.
     pauses: Vec<Duration>,
-    next_worker: usize,
+    last_worker: usize,
 }
 
 impl Predecessor {
@@ -129,7 +129,7 @@ impl Predecessor {
                     ..Summary::default()
                 },
                 pauses: Vec::new(),
-                next_worker: 0,
+                last_worker: 0,
             }),
             Answer::Refused(why) => Err(TakeError::Refused(why)),
             Answer::Upgraded(_) => Err(TakeError::OutOfTurn("whether it hands over")),
@@ -265,8 +265,10 @@ impl Predecessor {
             let sockets = sockets.drain(..state.sockets()).collect();
             handed.push(Handed { state, sockets, left });
         }
-        let worker = self.next_worker;
-        self.next_worker = (worker + 1) % workers.count();
+        let Some(worker) = workers.next_alive(self.last_worker) else {
+            return Err(TakeError::OutOfTurn("while this process lives"));
+        };
+        self.last_worker = worker;
         let arrive = |reply| Command::Arrive {
             handed,
             stay: false,

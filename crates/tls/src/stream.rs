@@ -186,7 +186,8 @@ impl<IO: Readable + AsyncWrite + Unpin, S: Side> SlabStream<IO, S> {
         }
     }
 
-    /// All but the socket, for another process to go on with. `None` if none could, see [`Session::state`].
+    /// All but the socket, for another process to go on with. `None` if none could: in TLS 1.2 and while hands are shaken rustls
+    /// has the keys, and after a failure there is nothing to go on with.
     ///
     /// Whoever takes it must be the only one that goes on: two would seal different records with one number.
     #[must_use]

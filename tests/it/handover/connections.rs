@@ -189,3 +189,44 @@ async fn nobody_is_refused_meanwhile() {
     let ((), asked) = tokio::join!(upgrading, asking);
     assert!(asked > 5, "{asked}");
 }
+
+/// From the process before the last to the one before it to the last.
+#[tokio::test]
+async fn one_within_a_request_follows_through_two_processes() {
+    let (finish, wait) = watch::channel(0);
+    let origin = Origin::scripted(move |mut connection| {
+        let mut wait = wait.clone();
+        async move {
+            while let Some(request) = connection.request_or_end().await {
+                let step = if request.starts_with("GET /first") { 1 } else { 2 };
+                connection
+                    .send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfirst")
+                    .await;
+                wait.wait_for(|finish| *finish >= step).await.unwrap();
+                connection.send(b"-last").await;
+            }
+        }
+    })
+    .await;
+    let family = Family::start(&servers(&origin), "server.workers = 2").await;
+    let mut first = family.connect().await;
+    first.send(b"GET /first HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    answered(&mut first).await;
+    family.upgrade().await;
+    // It keeps the second process there.
+    let mut second = family.connect().await;
+    second.send(b"GET /second HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    answered(&mut second).await;
+    family.upgrade().await;
+    finish.send(1).unwrap();
+    assert_eq!(first.receive(10).await, b"first-last");
+    family.log().wait_for("the predecessor has ended", 1).await;
+    finish.send(2).unwrap();
+    assert_eq!(second.receive(10).await, b"first-last");
+    family.log().wait_for("the predecessor has ended", 2).await;
+    assert_eq!(family.series("headpin_handover_taken{kind=\"connection\"}").await, 2.0);
+    for client in [&mut first, &mut second] {
+        client.send(GET).await;
+        answered(client).await;
+    }
+}
