@@ -61,6 +61,9 @@ fn serve(command: ServeCommand) -> anyhow::Result<()> {
         head_policy,
         until_stdin_closes,
     } = command;
+    if handover::is_launcher() {
+        return Ok(Successor::of_this_process()?.launch()?);
+    }
     if until_stdin_closes {
         lifeline::end_with_standard_input()?;
     }

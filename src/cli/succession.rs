@@ -306,11 +306,15 @@ impl Succession {
         let came = timeout(COMES, async {
             tokio::select! {
                 caller = coming => Ok(caller),
-                ended = started.ended() => Err(ended),
+                failed = started.failed() => Err(failed),
             }
         });
         match came.await {
-            Ok(came) => Ok((came?, started)),
+            Ok(came) => {
+                let caller = came?;
+                started.came(caller.pid);
+                Ok((caller, started))
+            }
             Err(_) => Err(UpgradeError::Late),
         }
     }

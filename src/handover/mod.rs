@@ -33,5 +33,5 @@ pub use channel::{Channel, ChannelError, Received};
 pub use door::{Address, Caller, Door, DoorError, HiddenDoor};
 pub use give::{Estate, GiveError, Given, Heir};
 pub use message::{Answer, Hello, Summary, Wants};
-pub use spawn::{SpawnError, Started, Successor, VARIABLE, predecessor};
+pub use spawn::{SpawnError, Started, Successor, VARIABLE, is_launcher, predecessor};
 pub use take::{Inherited, Predecessor, TakeError};

@@ -6,12 +6,15 @@ use std::process::{Command, ExitStatus};
 use std::{env, io, thread};
 
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::sync::oneshot::{self, error::TryRecvError};
+use tokio::sync::oneshot;
 
 use super::door::Address;
 
 /// The variable that tells a successor where its predecessor is.
 pub const VARIABLE: &str = "HEADPIN_HANDOVER";
+
+/// The variable that tells a process that it is to start the successor, and to end.
+const LAUNCHER: &str = "HEADPIN_HANDOVER_LAUNCHER";
 
 /// The successor cannot be started.
 #[derive(Debug, thiserror::Error)]
@@ -56,76 +59,101 @@ impl Successor {
 
     /// Starts it. It comes to `door`.
     ///
+    /// By way of a launcher, the same program, which starts it and ends: so it is at once the child of whoever looks after processes
+    /// that have lost their parent. systemd kills a main process at once that is somebody else's child when it hears of it.
+    ///
     /// # Errors
     /// [`SpawnError`].
     pub fn start(&self, door: &Address) -> Result<Started, SpawnError> {
-        let started = Command::new(&self.program)
-            .args(&self.arguments)
+        let launching = self
+            .command()
             .env(VARIABLE, door.to_string())
-            // It names this process, and the watchdog is the successor's then (sd_watchdog_enabled(3)).
-            .env_remove("WATCHDOG_PID")
+            .env(LAUNCHER, "1")
             .spawn();
         let failed = |source| SpawnError::Program {
             program: self.program.clone(),
             source,
         };
-        let mut child = started.map_err(failed)?;
-        let pid = Pid::from_child(&child);
+        let mut launcher = launching.map_err(failed)?;
         let (sender, ended) = oneshot::channel();
         // A thread of its own, and not tokio's `process`: that looks for children whenever a worker goes to sleep.
-        let waiting = thread::Builder::new().name("successor".into()).spawn(move || {
+        let waiting = thread::Builder::new().name("launcher".into()).spawn(move || {
             // Nobody may want to know.
-            let _ = sender.send(child.wait());
+            let _ = sender.send(launcher.wait());
         });
         waiting.map_err(failed)?;
         Ok(Started {
-            pid,
-            ended: Some(ended),
+            launcher: ended,
+            pid: None,
         })
+    }
+
+    /// Starts the successor from its launcher, which is this process, and which then has to end.
+    ///
+    /// # Errors
+    /// [`SpawnError`].
+    pub fn launch(&self) -> Result<(), SpawnError> {
+        let started = self.command().env_remove(LAUNCHER).spawn();
+        started.map(drop).map_err(|source| SpawnError::Program {
+            program: self.program.clone(),
+            source,
+        })
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        // It names this process, and the watchdog is the successor's then (sd_watchdog_enabled(3)).
+        command.args(&self.arguments).env_remove("WATCHDOG_PID");
+        command
     }
 }
 
-/// A successor that was started and has nothing yet. Dropped, it is killed: one that hangs with the listening sockets would have
-/// clients wait in their backlog.
+/// A successor that was started and has nothing yet. Dropped after it came, it is killed: one that hangs with the listening sockets
+/// would have clients wait in their backlog.
 #[derive(Debug)]
 pub struct Started {
-    pid: Pid,
-    /// `None` once it goes its own way, or has ended.
-    ended: Option<oneshot::Receiver<io::Result<ExitStatus>>>,
+    launcher: oneshot::Receiver<io::Result<ExitStatus>>,
+    pid: Option<Pid>,
 }
 
 impl Started {
-    /// Waits for its end.
+    /// Waits until it is known that it does not come.
     ///
     /// # Cancel safety
     /// Safe: it only waits.
-    pub async fn ended(&mut self) -> SpawnError {
-        let Some(ended) = &mut self.ended else {
-            return std::future::pending().await;
-        };
-        let how = ended.await;
-        self.ended = None;
-        match how {
-            Ok(status) => status.map_or_else(SpawnError::Wait, SpawnError::Ended),
+    pub async fn failed(&mut self) -> SpawnError {
+        match (&mut self.launcher).await {
+            Ok(Ok(status)) if status.success() => std::future::pending().await,
+            Ok(Ok(status)) => SpawnError::Ended(status),
+            Ok(Err(error)) => SpawnError::Wait(error),
             Err(gone) => SpawnError::Wait(io::Error::other(gone)),
         }
     }
 
+    /// It has come, and is process `pid`.
+    pub fn came(&mut self, pid: u32) {
+        self.pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    }
+
     /// It goes its own way from now on.
     pub fn release(mut self) {
-        self.ended = None;
+        self.pid = None;
     }
 }
 
 impl Drop for Started {
     fn drop(&mut self) {
-        // While nobody has heard of its end, the number is its own.
-        if let Some(mut ended) = self.ended.take()
-            && matches!(ended.try_recv(), Err(TryRecvError::Empty))
-        {
-            let _ = kill_process(self.pid, Signal::KILL);
+        if let Some(pid) = self.pid {
+            // It may have ended, a moment ago.
+            let _ = kill_process(pid, Signal::KILL);
         }
     }
+}
+
+/// Whether this process is a successor's launcher.
+#[must_use]
+pub fn is_launcher() -> bool {
+    env::var_os(LAUNCHER).is_some()
 }
 
 /// Where the predecessor of this process is, if it was started by one.
