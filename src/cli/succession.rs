@@ -15,7 +15,7 @@ use crate::handover::{
     self, Address, Answer, Caller, Door, DoorError, Given, Heir, HiddenDoor, Predecessor, SpawnError, Started,
     Successor, Summary, TakeError, Wants,
 };
-use crate::observe::labels::{HandedKind, HandoverResult};
+use crate::observe::labels::{HandedKind, HandoverLeft, HandoverResult};
 use crate::observe::metrics::Metrics;
 
 /// How long a successor that was started may take to come.
@@ -116,9 +116,18 @@ pub(super) fn show(metrics: &Metrics, predecessor: &mut Predecessor) {
     let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     metrics.handover_taken[HandedKind::Tunnel].set(count(summary.tunnels));
     metrics.handover_taken[HandedKind::Connection].set(count(summary.connections));
-    metrics
-        .handover_left
-        .set(count(summary.left.iter().map(|(_, count)| count).sum()));
+    let left = |why: HandoverLeft| {
+        let of = |reason: &str| match reason {
+            handover::TLS_1_2 => HandoverLeft::Tls12,
+            handover::BROKE => HandoverLeft::Broken,
+            _ => HandoverLeft::Refused,
+        };
+        let left = summary.left.iter().filter(|(reason, _)| of(reason) == why);
+        left.map(|(_, count)| count).sum()
+    };
+    for why in HandoverLeft::ALL {
+        metrics.handover_left[why].set(count(left(why)));
+    }
     metrics.handover_seconds.set(summary.took.as_secs_f64());
     metrics
         .handover_longest_pause_seconds

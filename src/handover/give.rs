@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::channel::{Channel, ChannelError, MAX_SOCKETS};
 use super::door::Caller;
-use super::message::{Answer, Item, Listening, Summary, ToPredecessor, ToSuccessor};
+use super::message::{Answer, Item, Listening, Summary, TLS_1_2, ToPredecessor, ToSuccessor};
 use crate::admin::Presence;
 use crate::control::{Command, NoWorkers, Workers};
 use crate::handed::{self, Departure, Handed, State, Stays};
@@ -284,7 +284,7 @@ impl Giving {
     fn take_note(&mut self, departure: Departure) {
         match departure {
             Departure::Leaves(handed) => self.batch.push(handed),
-            Departure::Stays(Stays::Tls12) => self.stays("TLS 1.2, whose keys cannot be handed over"),
+            Departure::Stays(Stays::Tls12) => self.stays(TLS_1_2),
             Departure::Ended => {}
         }
     }

@@ -17,6 +17,11 @@ pub(super) const FORMATS: &[u16] = &[1];
 /// What the first message begins with.
 pub(super) const GREETING: &str = "headpin hand-over";
 
+/// Why something stays: rustls has its keys.
+pub const TLS_1_2: &str = "TLS 1.2, whose keys cannot be handed over";
+/// Why something is missing: the predecessor died, or gave up.
+pub const BROKE: &str = "the hand-over broke";
+
 /// The first message, from who comes to a running headpin.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Hello {

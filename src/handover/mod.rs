@@ -32,6 +32,6 @@ mod take;
 pub use channel::{Channel, ChannelError, Received};
 pub use door::{Address, Caller, Door, DoorError, HiddenDoor};
 pub use give::{Estate, GiveError, Given, Heir};
-pub use message::{Answer, Hello, Summary, Wants};
+pub use message::{Answer, BROKE, Hello, Summary, TLS_1_2, Wants};
 pub use spawn::{SpawnError, Started, Successor, VARIABLE, is_launcher, predecessor};
 pub use take::{Inherited, Predecessor, TakeError};

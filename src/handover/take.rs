@@ -13,7 +13,7 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use super::channel::{Channel, ChannelError, Received};
-use super::message::{Answer, Hello, Item, Listening, Summary, ToPredecessor, ToSuccessor, Wants};
+use super::message::{Answer, BROKE, Hello, Item, Listening, Summary, ToPredecessor, ToSuccessor, Wants};
 use crate::control::{Command, Workers};
 use crate::handed::{self, Handed, State};
 
@@ -197,7 +197,7 @@ impl Predecessor {
             // All that are neither here nor known to stay there have died with the predecessor, or stay with it.
             let left: u64 = self.summary.left.iter().map(|(_, count)| count).sum();
             let missing = tunnels.saturating_sub(self.summary.tunnels + left);
-            self.summary.left.push(("the hand-over broke".to_owned(), missing));
+            self.summary.left.push((BROKE.to_owned(), missing));
         }
         taken.map(|()| self.summary.clone())
     }

@@ -124,6 +124,16 @@ labels! {
         Connection = "connection",
     }
 
+    /// Why something did not go to a successor.
+    HandoverLeft {
+        /// rustls has the keys of TLS 1.2.
+        Tls12 = "tls_1_2",
+        /// The successor could not go on with it.
+        Refused = "refused",
+        /// The predecessor died, or gave up, before it went.
+        Broken = "broken",
+    }
+
     /// A large answer of the admin endpoints.
     DumpKind {
         /// `/snapshot`.

@@ -18,8 +18,8 @@ use prometheus::core::Collector;
 use prometheus::{Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 use crate::observe::labels::{
-    AllocatorKind, CloseReason, Direction, DumpKind, HandedKind, HandoverResult, HandshakeResult, HeadPolicy,
-    HttpClose, Label, MemoryPart, ReloadResult, SlabClass, StatusClass, UpgradeResult, UpstreamFailure,
+    AllocatorKind, CloseReason, Direction, DumpKind, HandedKind, HandoverLeft, HandoverResult, HandshakeResult,
+    HeadPolicy, HttpClose, Label, MemoryPart, ReloadResult, SlabClass, StatusClass, UpgradeResult, UpstreamFailure,
 };
 
 pub use self::slabs::SlabMeter;
@@ -113,7 +113,7 @@ pub struct Metrics {
     pub certificate_expiry_timestamp_seconds: Gauge,
     pub handovers_total: Labelled<HandoverResult, IntCounter>,
     pub handover_taken: Labelled<HandedKind, IntGauge>,
-    pub handover_left: IntGauge,
+    pub handover_left: Labelled<HandoverLeft, IntGauge>,
     pub handover_seconds: Gauge,
     pub handover_longest_pause_seconds: Gauge,
     pub handover_pause_seconds: Histogram,
@@ -236,9 +236,10 @@ impl Metrics {
                 "What this process has taken over from its predecessor.",
                 "kind",
             )?,
-            handover_left: r.gauge(
+            handover_left: r.gauges(
                 "handover_left",
-                "Tunnels and connections that the predecessor could not hand over to this process; the log says why.",
+                "Tunnels and connections that the predecessor did not hand over to this process, by why.",
+                "reason",
             )?,
             handover_seconds: r.float_gauge(
                 "handover_seconds",

@@ -41,7 +41,7 @@ async fn tunnels_go_on_again_and_again() {
             assert!(bounds.contains(&each), "{part}: {each} bytes each");
         }
         assert_eq!(family.series("headpin_handover_taken{kind=\"tunnel\"}").await, 100.0);
-        assert_eq!(family.series("headpin_handover_left").await, 0.0);
+        assert_eq!(family.series("headpin_handover_left{reason=\"tls_1_2\"}").await, 0.0);
         assert!(family.series("headpin_handover_longest_pause_seconds").await > 0.0);
     }
     // New ones go to the last.
@@ -291,7 +291,7 @@ async fn who_speaks_tls_1_2_is_told_to_come_again() {
     old.send(&frame(0x88, &1001_u16.to_be_bytes())).await;
     old.rest().await;
     new.echo(b"new").await;
-    assert_eq!(family.series("headpin_handover_left").await, 1.0);
+    assert_eq!(family.series("headpin_handover_left{reason=\"tls_1_2\"}").await, 1.0);
     family.log().wait_for("the predecessor has ended", 1).await;
 }
 
